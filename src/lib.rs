@@ -1,0 +1,5 @@
+//! Sidestep: a TCP server framework that sidesteps the kernel.
+#![deny(unsafe_code)]
+
+pub mod time;
+pub mod wire;

@@ -1,0 +1,1 @@
+//! Headers as views and representations.
