@@ -1,0 +1,3 @@
+//! Devices: where frames come from and go to.
+
+pub(crate) mod prefetch;
