@@ -3,5 +3,6 @@
 
 pub mod device;
 pub mod engine;
+pub mod tcp;
 pub mod time;
 pub mod wire;

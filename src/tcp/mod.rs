@@ -1,0 +1,4 @@
+//! The protocol.
+
+pub mod isn;
+pub mod rtt;
