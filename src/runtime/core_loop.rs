@@ -44,9 +44,8 @@ pub(super) const ADAPTIVE_SPIN: Duration = Duration::from_micros(50);
 const LAST_TURNS: u32 = 64;
 
 /// Runs a world until it is ordered to end.
-#[derive(Debug)]
-pub(super) struct CoreLoop<'a, W> {
-    pub(super) world: W,
+pub(super) struct CoreLoop<'a> {
+    pub(super) world: &'a mut dyn World,
     pub(super) poll: Poll,
     pub(super) orders: &'a OrderBox,
     pub(super) clock: Clock,
@@ -54,10 +53,10 @@ pub(super) struct CoreLoop<'a, W> {
     pub(super) drain: Duration,
 }
 
-impl<W: World> CoreLoop<'_, W> {
+impl<'a> CoreLoop<'a> {
     /// Turns until an order to end, or one to drain and the end of its time; then gives the world
     /// back, with every connection over. `report` is called when an order asks for it.
-    pub(super) fn run(mut self, mut report: impl FnMut(&W)) -> W {
+    pub(super) fn run(mut self, mut report: impl FnMut(&dyn World)) -> &'a dyn World {
         let mut last_work = self.clock.now();
         let mut drained_at: Option<Instant> = None;
         loop {
@@ -66,7 +65,7 @@ impl<W: World> CoreLoop<'_, W> {
             if self.orders.any() {
                 let orders = self.orders.take();
                 if orders.has(Orders::REPORT) {
-                    report(&self.world);
+                    report(self.world);
                 }
                 if orders.has(Orders::END) {
                     return self.end();
@@ -109,7 +108,7 @@ impl<W: World> CoreLoop<'_, W> {
         waker.after_sleep();
     }
 
-    fn end(mut self) -> W {
+    fn end(self) -> &'a dyn World {
         self.world.abort_all(Close::Drained);
         for _ in 0..LAST_TURNS {
             if !self.world.turn(self.clock.now()).worked {
@@ -196,10 +195,12 @@ mod tests {
         let orders = OrderBox::new(Waker::new().expect("eventfd"));
         orders.give(order);
         orders.give(Orders::REPORT);
-        let world = Fake::new(turns_left);
+        let mut world = Fake::new(turns_left);
         let mut reports = 0;
-        let core = CoreLoop { world, poll, orders: &orders, clock: Clock::start(), drain };
-        (core.run(|_| reports += 1), reports)
+        let clock = Clock::start();
+        let core = CoreLoop { world: &mut world, poll, orders: &orders, clock, drain };
+        core.run(|_| reports += 1);
+        (world, reports)
     }
 
     #[test]

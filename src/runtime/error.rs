@@ -44,6 +44,15 @@ impl Error {
         Error::Machine { tried: tried.into(), answer, advice: advice.into() }
     }
 
+    /// Whether the caller's configuration is to blame, whatever the machine.
+    pub(crate) fn is_configuration(&self) -> bool {
+        match self {
+            Error::Configuration(_) => true,
+            Error::Backend(message) => message.starts_with("configuration: "),
+            Error::Machine { .. } | Error::Panicked { .. } => false,
+        }
+    }
+
     pub(crate) fn configuration(message: impl Into<String>) -> Error {
         Error::Configuration(message.into())
     }

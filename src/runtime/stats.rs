@@ -33,11 +33,11 @@ pub(super) struct CoreReport {
     pub(super) device: DeviceCounters,
 }
 
-/// Section and name of each counter in the report. Sections are those of the page in README.md.
+/// Section and name of each counter in the report; without a name it is a number of its own.
 const NAMES: [(Counter, &str, &str); Counter::COUNT] = [
     (Counter::SegmentsReceived, "segments", "received"),
     (Counter::SegmentsSent, "segments", "sent"),
-    (Counter::Retransmissions, "segments", "retransmitted"),
+    (Counter::Retransmissions, "retransmissions", ""),
     (Counter::RetransmissionTimeouts, "segments", "retransmission_timeouts"),
     (Counter::FastRetransmits, "segments", "fast_retransmits"),
     (Counter::BytesReceived, "bytes", "received"),
@@ -78,23 +78,28 @@ const NAMES: [(Counter, &str, &str); Counter::COUNT] = [
     (Counter::IdleTurns, "turns", "idle"),
 ];
 
-/// The statistics of the whole server.
+/// The statistics of the whole server: the totals, then the same for each core.
 pub(super) fn document(ready: &Ready, uptime: core::time::Duration, cores: &[CoreReport]) -> Value {
     let sections: Vec<Value> = cores.iter().map(core_sections).collect();
     let mut total = Value::Null;
     for section in &sections {
         add(&mut total, section);
     }
-    let cores: Vec<Value> = cores.iter().zip(sections).map(|(core, s)| with_name(core, s)).collect();
-    json!({
+    let head = json!({
         "backend": ready.backend.name(),
         "mode": ready.mode,
         "listen": ready.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "queues": ready.queues,
         "uptime_seconds": uptime.as_secs_f64(),
-        "total": total,
-        "cores": cores,
-    })
+    });
+    let named = |(core, sections): (&CoreReport, Value)| {
+        let head = json!({
+            "core": core.core, "cpu": core.cpu, "queue": core.queue, "mode": core.mode,
+        });
+        joined(head, sections)
+    };
+    let cores: Vec<Value> = cores.iter().zip(sections).map(named).collect();
+    joined(joined(head, total), json!({ "cores": cores }))
 }
 
 /// Writes the document in one piece, so that a reader never sees half of it.
@@ -110,8 +115,9 @@ fn core_sections(core: &CoreReport) -> Value {
     let counters = &core.counters;
     let mut sections = Map::new();
     let mut put = |section: &str, name: &str, value: u64| {
-        let section = sections.entry(section).or_insert_with(|| Value::Object(Map::new()));
-        section[name] = value.into();
+        let section = sections.entry(section).or_insert(Value::Null);
+        let place = if name.is_empty() { section } else { &mut section[name] };
+        *place = value.into();
     };
     for (counter, section, name) in NAMES {
         put(section, name, counters.get(counter));
@@ -134,18 +140,14 @@ fn core_sections(core: &CoreReport) -> Value {
     put("device", "rx_dropped", core.device.rx_dropped);
     put("device", "tx_dropped", core.device.tx_dropped);
     put("device", "kicks", core.device.kicks);
-    put("retransmissions", "segments", counters.get(Counter::Retransmissions));
     Value::Object(sections)
 }
 
-fn with_name(core: &CoreReport, sections: Value) -> Value {
-    let mut named = json!({
-        "core": core.core, "cpu": core.cpu, "queue": core.queue, "mode": core.mode,
-    });
-    if let (Some(named), Value::Object(sections)) = (named.as_object_mut(), sections) {
-        named.extend(sections);
+fn joined(mut first: Value, second: Value) -> Value {
+    if let (Some(members), Value::Object(more)) = (first.as_object_mut(), second) {
+        members.extend(more);
     }
-    named
+    first
 }
 
 /// Adds numbers to numbers of the same name.
@@ -163,5 +165,76 @@ fn add(total: &mut Value, part: &Value) {
             *total = (total.as_u64().unwrap_or(0) + n.as_u64().unwrap_or(0)).into();
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+    use crate::runtime::Backend;
+
+    fn report(core: usize) -> CoreReport {
+        CoreReport {
+            core,
+            cpu: Some(core as u32),
+            queue: 0,
+            mode: String::from("copy"),
+            counters: Counters::new(),
+            census: Census { frames: [1, 2, 0, 0, 0, 0, 0, 0], posted: 3 },
+            device: DeviceCounters { rx_packets: 10, ..DeviceCounters::default() },
+        }
+    }
+
+    fn some_document() -> Value {
+        let ready = Ready {
+            backend: Backend::AfXdp,
+            mode: String::from("copy"),
+            listen: vec!["10.9.0.1:80".parse().expect("valid")],
+            queues: 2,
+        };
+        let cores = [report(0), report(1)];
+        cores[0].counters.add(Counter::BytesSent, 5);
+        cores[1].counters.add(Counter::BytesSent, 7);
+        cores[1].counters.add(Counter::Retransmissions, 2);
+        cores[1].counters.reject(Reject::ALL[0]);
+        cores[0].counters.close(Close::Reset);
+        document(&ready, Duration::from_millis(1_500), &cores)
+    }
+
+    #[test]
+    fn totals_are_sums_over_the_cores() {
+        let document = some_document();
+        assert_eq!(document["bytes"]["sent"], 12);
+        assert_eq!(document["retransmissions"], 2);
+        assert_eq!(document["drops"][Reject::ALL[0].name()], 1);
+        assert_eq!(document["closed"]["reset"], 1);
+        assert_eq!(document["frames"]["free"], 2);
+        assert_eq!(document["frames"]["posted"], 6);
+        assert_eq!(document["device"]["rx_packets"], 20);
+        assert_eq!(document["cores"][1]["bytes"]["sent"], 7);
+        assert_eq!(document["cores"][0]["cpu"], 0);
+        assert_eq!(document["listen"][0], "10.9.0.1:80");
+    }
+
+    #[test]
+    fn every_counter_has_a_name_of_its_own() {
+        let mut names: Vec<_> = NAMES.iter().map(|&(_, section, name)| (section, name)).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Counter::COUNT);
+        let mut counters: Vec<_> = NAMES.iter().map(|&(counter, ..)| counter as usize).collect();
+        counters.sort_unstable();
+        assert_eq!(counters, (0..Counter::COUNT).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_file_appears_whole() {
+        let path = std::env::temp_dir().join(format!("sidestep-stats-{}", std::process::id()));
+        write(&path, &some_document()).expect("a temporary file");
+        let text = fs::read_to_string(&path).expect("written");
+        fs::remove_file(&path).expect("there");
+        assert!(serde_json::from_str::<Value>(&text).is_ok_and(|read| read == some_document()));
     }
 }
