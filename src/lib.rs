@@ -1,5 +1,7 @@
 //! Sidestep: a TCP server framework that sidesteps the kernel.
 #![deny(unsafe_code)]
 
+pub mod app;
+pub mod device;
 pub mod time;
 pub mod wire;

@@ -1,0 +1,529 @@
+//! A region of memory cut into frames of equal size, and the record of where each frame is.
+//!
+//! A frame is in exactly one [`Place`]. Tokens ([`Frame`]) exist only for frames that somebody has in
+//! hand; a frame in the fill ring, in a queue or with the device alone is known by its index only.
+//! A frame that was handed to the device for transmission is *posted* until the device completes it,
+//! wherever else it is: released meanwhile, it becomes free at its completion and not before.
+#![allow(unsafe_code)]
+
+use core::cell::Cell;
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::io;
+use std::rc::Rc;
+
+use super::frame::{Frame, FrameRef};
+use super::memory::{Memory, Pages};
+
+/// How a [`Pool`] is cut.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolConfig {
+    /// Number of frames.
+    pub frames: u32,
+    /// Bytes in a frame: 2048 or 4096, the sizes that AF_XDP takes.
+    pub frame_size: u32,
+    /// Frames that only control segments (ACK, RST, SYN-ACK, ARP, NDP) may take.
+    pub reserve: u32,
+    /// Whether to try explicit huge pages.
+    pub huge_pages: bool,
+}
+
+impl Default for PoolConfig {
+    fn default() -> PoolConfig {
+        PoolConfig { frames: 16_384, frame_size: 2_048, reserve: 256, huge_pages: true }
+    }
+}
+
+/// Why a pool could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// The caller's configuration makes no sense.
+    #[error("frame pool: {0}")]
+    Config(&'static str),
+    /// The machine has not the memory.
+    #[error("frame pool: mapping {bytes} bytes failed: {source}")]
+    Memory {
+        /// What was asked for.
+        bytes: usize,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// 2^32 frames were handed out in the life of this process.
+    #[error("frame pool: no frame numbers left in this process")]
+    Numbers,
+}
+
+/// Where a frame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Place {
+    /// In the pool, for anybody to take.
+    Free,
+    /// In the device's fill ring (or about to be), to receive into.
+    Fill,
+    /// Somebody has its token: being processed or built.
+    InHand,
+    /// Received, in a connection's queue: unread or out of order.
+    Received,
+    /// Received and kept by the application in an [`RxBuf`](crate::app::RxBuf).
+    Held,
+    /// In a connection's send queue: not sent, or sent and not yet acknowledged.
+    Sending,
+    /// With the device only, to be freed at its completion.
+    Transmit,
+    /// Given back by the application, waiting to be taken off its connection's charge.
+    Returned,
+}
+
+impl Place {
+    /// Number of places.
+    pub const COUNT: usize = 8;
+    /// All places, in the order of [`Census::frames`].
+    pub const ALL: [Place; Place::COUNT] = [
+        Place::Free,
+        Place::Fill,
+        Place::InHand,
+        Place::Received,
+        Place::Held,
+        Place::Sending,
+        Place::Transmit,
+        Place::Returned,
+    ];
+
+    /// Name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Place::Free => "free",
+            Place::Fill => "fill",
+            Place::InHand => "in_hand",
+            Place::Received => "received",
+            Place::Held => "held",
+            Place::Sending => "sending",
+            Place::Transmit => "transmit",
+            Place::Returned => "returned",
+        }
+    }
+}
+
+/// Frames by place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Number of frames in each place, in the order of [`Place::ALL`].
+    pub frames: [u32; Place::COUNT],
+    /// Frames posted to the device and not completed, whatever their place.
+    pub posted: u32,
+}
+
+impl Census {
+    /// Frames in `place`.
+    pub fn at(&self, place: Place) -> u32 {
+        self.frames[place as usize]
+    }
+}
+
+/// Who may take the last frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Payload: leaves the reserve alone.
+    Data,
+    /// ACK, RST, SYN-ACK, ARP, NDP: may take the reserve.
+    Control,
+}
+
+const NONE: u32 = u32::MAX;
+
+/// Handed to the device for transmission and not completed.
+const POSTED: u8 = 1;
+/// Bytes of this frame are on the charge of the connection that received them.
+const CHARGED: u8 = 2;
+/// Transmitted at least once: nothing may be appended.
+const SENT: u8 = 4;
+
+/// What is known of a frame beside its bytes: half a cache line.
+#[derive(Debug)]
+#[repr(C, align(32))]
+struct Meta {
+    next: Cell<u32>,
+    start: Cell<u16>,
+    len: Cell<u16>,
+    place: Cell<Place>,
+    flags: Cell<u8>,
+    /// Bytes on the charge of `owner` while [`CHARGED`].
+    charge: Cell<u16>,
+    seq: Cell<u32>,
+    sent_at: Cell<u32>,
+    owner: Cell<u64>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    memory: Memory,
+    meta: Box<[Meta]>,
+    first: u32,
+    shift: u32,
+    reserve: u32,
+    free_head: Cell<u32>,
+    free: Cell<u32>,
+    returned_head: Cell<u32>,
+    exhausted: Cell<u64>,
+}
+
+/// A pool of frames: a cheap handle, to be cloned by the device and the engine of one core.
+///
+/// All operations are O(1), allocate nothing and take `&self`; the pool belongs to one thread.
+#[derive(Clone, Debug)]
+pub struct Pool(Rc<Inner>);
+
+static NEXT_INDEX: AtomicU32 = AtomicU32::new(0);
+
+impl Pool {
+    /// Bytes before the payload of a frame that is built here: the longest headers fit, and the
+    /// payload starts on a cache line.
+    pub const TX_HEADROOM: usize = 128;
+    /// Where a device that copies places a received packet: enough for a longer header in front.
+    pub const RX_HEADROOM: usize = 128;
+
+    /// Maps the memory and cuts it.
+    ///
+    /// # Errors
+    /// [`PoolError::Config`] for a frame size other than 2048 or 4096, no frames, or a reserve as
+    /// large as the pool; [`PoolError::Memory`] when the system refuses the mapping.
+    pub fn new(config: PoolConfig) -> Result<Pool, PoolError> {
+        if config.frame_size != 2_048 && config.frame_size != 4_096 {
+            return Err(PoolError::Config("frame_size must be 2048 or 4096"));
+        }
+        if config.frames == 0 || config.reserve >= config.frames {
+            return Err(PoolError::Config("frames must be more than reserve, and not zero"));
+        }
+        let bytes = config.frames as usize * config.frame_size as usize;
+        let memory = Memory::map(bytes, config.huge_pages)
+            .map_err(|source| PoolError::Memory { bytes, source })?;
+        let first = NEXT_INDEX
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                n.checked_add(config.frames).filter(|end| *end < NONE)
+            })
+            .map_err(|_| PoolError::Numbers)?;
+        let meta = (0..config.frames).map(|i| {
+            let next = if i + 1 < config.frames { first + i + 1 } else { NONE };
+            Meta {
+                next: Cell::new(next),
+                start: Cell::new(0),
+                len: Cell::new(0),
+                place: Cell::new(Place::Free),
+                flags: Cell::new(0),
+                charge: Cell::new(0),
+                seq: Cell::new(0),
+                sent_at: Cell::new(0),
+                owner: Cell::new(0),
+            }
+        });
+        Ok(Pool(Rc::new(Inner {
+            memory,
+            meta: meta.collect(),
+            first,
+            shift: config.frame_size.trailing_zeros(),
+            reserve: config.reserve,
+            free_head: Cell::new(first),
+            free: Cell::new(config.frames),
+            returned_head: Cell::new(NONE),
+            exhausted: Cell::new(0),
+        })))
+    }
+
+    /// Number of frames.
+    pub fn frames(&self) -> u32 {
+        self.0.meta.len() as u32
+    }
+
+    /// Bytes in a frame.
+    pub fn frame_size(&self) -> usize {
+        1 << self.0.shift
+    }
+
+    /// Frames that are free, the reserve included.
+    pub fn free(&self) -> u32 {
+        self.0.free.get()
+    }
+
+    /// Free frames that payload may take.
+    pub fn free_for_data(&self) -> u32 {
+        self.0.free.get().saturating_sub(self.0.reserve)
+    }
+
+    /// How often [`Pool::alloc`] had nothing to give.
+    pub fn exhausted(&self) -> u64 {
+        self.0.exhausted.get()
+    }
+
+    /// The pages that the memory lies on.
+    pub fn pages(&self) -> Pages {
+        self.0.memory.pages()
+    }
+
+    /// The region, for a device that registers it with the kernel.
+    pub(crate) fn region(&self) -> (core::ptr::NonNull<u8>, usize) {
+        (self.0.memory.base(), self.0.meta.len() << self.0.shift)
+    }
+
+    /// Takes a free frame, its empty view at [`Pool::TX_HEADROOM`]; `None` (counted) if there is
+    /// none for this class.
+    pub fn alloc(&self, class: Class) -> Option<Frame> {
+        let floor = if class == Class::Data { self.0.reserve } else { 0 };
+        if self.0.free.get() <= floor {
+            self.0.exhausted.set(self.0.exhausted.get() + 1);
+            return None;
+        }
+        let index = self.take_free(Place::InHand);
+        Some(Frame { index, start: Pool::TX_HEADROOM as u16, len: 0 })
+    }
+
+    /// Gives a frame back. Posted to the device, it is freed at its completion; on an application's
+    /// charge, once the engine has taken it off.
+    pub fn release(&self, frame: Frame) {
+        self.release_index(frame.index, Place::InHand);
+    }
+
+    /// The bytes of the view.
+    pub fn bytes<'a>(&'a self, frame: &'a Frame) -> &'a [u8] {
+        self.slice(frame.index, frame.start, frame.len)
+    }
+
+    /// The bytes of the view, to be written.
+    pub fn bytes_mut<'a>(&'a self, frame: &'a mut Frame) -> &'a mut [u8] {
+        let base = self.address(frame.index, frame.start, frame.len);
+        // SAFETY: in bounds by `address`. The token is the only one for this frame and it is
+        // borrowed mutably, so no other slice of it exists; queues and devices have no token.
+        unsafe { core::slice::from_raw_parts_mut(base, frame.len()) }
+    }
+
+    /// Makes the view `n` bytes longer at its end.
+    ///
+    /// # Panics
+    /// If the frame has not that much room behind the view: see [`Pool::tailroom`].
+    pub fn extend(&self, frame: &mut Frame, n: usize) {
+        assert!(n <= self.tailroom(frame), "extend by {n} over the end of the frame");
+        frame.len += n as u16;
+    }
+
+    /// Bytes behind the view in its frame.
+    pub fn tailroom(&self, frame: &Frame) -> usize {
+        self.frame_size() - frame.start() - frame.len()
+    }
+
+    /// Counts the frames by place. O(frames): for reports and tests.
+    pub fn census(&self) -> Census {
+        let mut census = Census::default();
+        for meta in &self.0.meta {
+            census.frames[meta.place.get() as usize] += 1;
+            census.posted += u32::from(meta.flags.get() & POSTED != 0);
+        }
+        census
+    }
+
+    // ----- for devices -----
+
+    /// Takes a free frame for the fill ring; `None` when only the reserve is left. The number is the
+    /// frame's position in the region; times the frame size, its address in the UMEM.
+    pub fn take_for_fill(&self) -> Option<u32> {
+        if self.0.free.get() <= self.0.reserve {
+            return None;
+        }
+        Some(self.take_free(Place::Fill) - self.0.first)
+    }
+
+    /// The device received a packet into the frame at `position` of the region.
+    ///
+    /// # Panics
+    /// If that frame was not in the fill ring, or the packet does not fit it.
+    pub fn received(&self, position: u32, start: usize, len: usize) -> Frame {
+        assert!(start + len <= self.frame_size(), "packet of {len} at {start} leaves its frame");
+        let index = self.0.first + position;
+        self.move_place(index, Place::Fill, Place::InHand);
+        Frame { index, start: start as u16, len: len as u16 }
+    }
+
+    /// Position of the frame in the region.
+    pub fn position(&self, frame: &Frame) -> u32 {
+        frame.index - self.0.first
+    }
+
+    /// The frame is in the transmit ring now.
+    ///
+    /// # Panics
+    /// If it already was.
+    pub fn post(&self, frame: &Frame) {
+        let flags = &self.meta(frame.index).flags;
+        assert_eq!(flags.get() & POSTED, 0, "a frame was posted twice");
+        flags.set(flags.get() | POSTED | SENT);
+    }
+
+    /// The device has transmitted the frame at `position` of the region.
+    ///
+    /// # Panics
+    /// If it was not posted.
+    pub fn complete(&self, position: u32) {
+        let index = self.0.first + position;
+        let meta = self.meta(index);
+        assert_ne!(meta.flags.get() & POSTED, 0, "a frame was completed that was not posted");
+        meta.flags.set(meta.flags.get() & !POSTED);
+        if meta.place.get() == Place::Transmit {
+            self.release_index(index, Place::Transmit);
+        }
+    }
+
+    // ----- for queues and the engine -----
+
+    pub(super) fn store(&self, frame: Frame, place: Place) -> FrameRef {
+        self.move_place(frame.index, Place::InHand, place);
+        let meta = self.meta(frame.index);
+        meta.start.set(frame.start);
+        meta.len.set(frame.len);
+        meta.next.set(NONE);
+        FrameRef(frame.index)
+    }
+
+    pub(super) fn load(&self, at: FrameRef, place: Place) -> Frame {
+        self.move_place(at.0, place, Place::InHand);
+        let meta = self.meta(at.0);
+        Frame { index: at.0, start: meta.start.get(), len: meta.len.get() }
+    }
+
+    pub(super) fn set_next(&self, at: FrameRef, next: FrameRef) {
+        self.meta(at.0).next.set(next.0);
+    }
+
+    /// The frame behind `at` in its queue.
+    pub(crate) fn next(&self, at: FrameRef) -> FrameRef {
+        FrameRef(self.meta(at.0).next.get())
+    }
+
+    pub(super) fn queued_bytes(&self, at: FrameRef) -> &[u8] {
+        let meta = self.meta(at.0);
+        self.slice(at.0, meta.start.get(), meta.len.get())
+    }
+
+    /// Length of the view of a queued frame.
+    pub(crate) fn queued_len(&self, at: FrameRef) -> u32 {
+        u32::from(self.meta(at.0).len.get())
+    }
+
+    /// Bytes behind the view of a queued frame.
+    pub(crate) fn queued_tailroom(&self, at: FrameRef) -> u32 {
+        let meta = self.meta(at.0);
+        (1 << self.0.shift) - u32::from(meta.start.get()) - u32::from(meta.len.get())
+    }
+
+    /// Sequence number of the first byte of a queued frame.
+    pub(crate) fn seq(&self, at: FrameRef) -> u32 {
+        self.meta(at.0).seq.get()
+    }
+
+    /// Sets the sequence number of the first byte of a queued frame.
+    pub(crate) fn set_seq(&self, at: FrameRef, seq: u32) {
+        self.meta(at.0).seq.set(seq);
+    }
+
+    /// When the frame was last transmitted, in wrapping microseconds.
+    pub(crate) fn sent_at(&self, at: FrameRef) -> u32 {
+        self.meta(at.0).sent_at.get()
+    }
+
+    /// Notes when the frame was last transmitted.
+    pub(crate) fn set_sent_at(&self, at: FrameRef, micros: u32) {
+        self.meta(at.0).sent_at.set(micros);
+    }
+
+    /// Whether the device still has the frame in its transmit ring.
+    pub(crate) fn is_posted(&self, at: FrameRef) -> bool {
+        self.meta(at.0).flags.get() & POSTED != 0
+    }
+
+    /// Whether the frame was ever transmitted from its present queue.
+    pub(crate) fn is_sent(&self, at: FrameRef) -> bool {
+        self.meta(at.0).flags.get() & SENT != 0
+    }
+
+    /// Whether the frame is on an application's charge: its tail may hold bytes that are not ours.
+    pub(crate) fn is_charged(&self, at: FrameRef) -> bool {
+        self.meta(at.0).flags.get() & CHARGED != 0
+    }
+
+    /// Puts the bytes of the view on the charge of the connection `owner`.
+    pub(crate) fn charge(&self, frame: &Frame, owner: u64) {
+        let meta = self.meta(frame.index);
+        meta.flags.set(meta.flags.get() | CHARGED);
+        meta.owner.set(owner);
+        meta.charge.set(frame.len);
+    }
+
+    /// Frees one frame that the application has given back; tells whose charge to lower by how much.
+    pub(crate) fn take_returned(&self) -> Option<(u64, u32)> {
+        let index = self.0.returned_head.get();
+        if index == NONE {
+            return None;
+        }
+        let meta = self.meta(index);
+        self.0.returned_head.set(meta.next.get());
+        let charge = (meta.owner.get(), u32::from(meta.charge.get()));
+        self.release_index(index, Place::Returned);
+        Some(charge)
+    }
+
+    // ----- inside -----
+
+    fn take_free(&self, place: Place) -> u32 {
+        let index = self.0.free_head.get();
+        self.move_place(index, Place::Free, place);
+        let meta = self.meta(index);
+        self.0.free_head.set(meta.next.get());
+        self.0.free.set(self.0.free.get() - 1);
+        meta.flags.set(0);
+        index
+    }
+
+    fn release_index(&self, index: u32, from: Place) {
+        let meta = self.meta(index);
+        let flags = meta.flags.get();
+        if flags & POSTED != 0 {
+            self.move_place(index, from, Place::Transmit);
+        } else if flags & CHARGED != 0 {
+            self.move_place(index, from, Place::Returned);
+            meta.flags.set(flags & !CHARGED);
+            meta.next.set(self.0.returned_head.get());
+            self.0.returned_head.set(index);
+        } else {
+            self.move_place(index, from, Place::Free);
+            meta.next.set(self.0.free_head.get());
+            self.0.free_head.set(index);
+            self.0.free.set(self.0.free.get() + 1);
+        }
+    }
+
+    /// The one place where a frame changes its place: a token forged or used twice ends here.
+    fn move_place(&self, index: u32, from: Place, to: Place) {
+        let place = &self.meta(index).place;
+        assert!(place.get() == from, "frame {index} is {:?}, not {from:?}", place.get());
+        place.set(to);
+    }
+
+    fn meta(&self, index: u32) -> &Meta {
+        // An index of another pool lies outside of this one's range, so it panics here.
+        &self.0.meta[index.wrapping_sub(self.0.first) as usize]
+    }
+
+    fn slice(&self, index: u32, start: u16, len: u16) -> &[u8] {
+        let base = self.address(index, start, len);
+        // SAFETY: in bounds by `address`. The caller borrows the token, or the queue that owns the
+        // frame, for as long as the slice lives, so nobody writes to it.
+        unsafe { core::slice::from_raw_parts(base, usize::from(len)) }
+    }
+
+    fn address(&self, index: u32, start: u16, len: u16) -> *mut u8 {
+        let position = index.wrapping_sub(self.0.first) as usize;
+        let start = usize::from(start);
+        assert!(position < self.0.meta.len(), "frame {index} is of another pool");
+        assert!(start + usize::from(len) <= self.frame_size(), "view leaves its frame");
+        // SAFETY: position is below the number of frames and start within a frame, so the offset
+        // stays inside of the mapping.
+        unsafe { self.0.memory.base().as_ptr().add((position << self.0.shift) + start) }
+    }
+}

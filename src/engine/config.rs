@@ -1,0 +1,119 @@
+//! What an engine is told when it is made: addresses, listeners, limits.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::app::CoreId;
+use crate::tcp::TcpConfig;
+
+/// An address of ours on the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalAddress {
+    /// The address.
+    pub ip: IpAddr,
+    /// Length of the prefix that is on the link.
+    pub prefix_len: u8,
+    /// The kernel does not have this address: we answer ARP, NDP and echo requests for it.
+    pub owned: bool,
+}
+
+/// Where to accept connections. An unspecified address means all of ours of that family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Address and port.
+    pub at: SocketAddr,
+}
+
+/// What to do with a connection that finds a queue full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overflow {
+    /// Say nothing: the peer tries again (what Linux does by default).
+    #[default]
+    Drop,
+    /// Answer with RST: the peer knows at once.
+    Reset,
+}
+
+/// The named maximum of every table, queue and loop of one engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections.
+    pub connections: u32,
+    /// Connections whose handshake is not complete.
+    pub half_open: u32,
+    /// Connections that are established and wait for `on_open`, per listener.
+    pub backlog: u32,
+    /// Connections in TIME-WAIT; the oldest makes room.
+    pub time_wait: u32,
+    /// Frames received in one turn.
+    pub batch: u32,
+    /// Timers fired in one turn.
+    pub timers_per_turn: u32,
+    /// Messages delivered in one turn.
+    pub messages_per_turn: u32,
+    /// Messages waiting for this core.
+    pub mailbox: u32,
+    /// Next hops known.
+    pub neighbours: u32,
+    /// RST segments and challenge ACKs per second that answer nothing of ours (RFC 5961 section 7).
+    pub replies_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 65_536,
+            half_open: 4_096,
+            backlog: 1_024,
+            time_wait: 65_536,
+            batch: 64,
+            timers_per_turn: 256,
+            messages_per_turn: 256,
+            mailbox: 4_096,
+            neighbours: 1_024,
+            replies_per_second: 1_000,
+        }
+    }
+}
+
+/// Everything an engine is told.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Which core of the server this engine is.
+    pub core: CoreId,
+    /// Our addresses on the link.
+    pub addresses: Vec<LocalAddress>,
+    /// Next hops for what is not on the link, one for each family.
+    pub gateways: Vec<IpAddr>,
+    /// Hardware addresses known beforehand, as from the kernel's neighbour table.
+    pub neighbours: Vec<(IpAddr, [u8; 6])>,
+    /// Where to accept.
+    pub listeners: Vec<Listen>,
+    /// Ports for connections that we open and whose port is not given.
+    pub ephemeral_ports: core::ops::RangeInclusive<u16>,
+    /// What happens when a queue is full.
+    pub overflow: Overflow,
+    /// The protocol's settings.
+    pub tcp: TcpConfig,
+    /// The maxima.
+    pub limits: Limits,
+    /// Keys of the connection hash and of initial sequence numbers: random, secret, one per start.
+    pub secret: [u8; 32],
+}
+
+impl EngineConfig {
+    /// Defaults with no addresses and no listeners.
+    pub fn new(secret: [u8; 32]) -> EngineConfig {
+        EngineConfig {
+            core: CoreId::default(),
+            addresses: Vec::new(),
+            gateways: Vec::new(),
+            neighbours: Vec::new(),
+            listeners: Vec::new(),
+            ephemeral_ports: 49_152..=65_535,
+            overflow: Overflow::default(),
+            tcp: TcpConfig::default(),
+            limits: Limits::default(),
+            secret,
+        }
+    }
+}

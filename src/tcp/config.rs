@@ -1,0 +1,67 @@
+//! The protocol's settings. Defaults are for servers on fast networks.
+
+use core::time::Duration;
+
+/// How connections behave. One value for all connections of an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpConfig {
+    /// Send small segments at once (RFC 9293 section 3.7.4 calls the opposite the Nagle algorithm).
+    pub no_delay: bool,
+    /// How long an ACK may wait for company: at most 500 ms (RFC 9293 section 3.8.6.3, MUST-40).
+    pub delayed_ack: Duration,
+    /// Retransmission timeout before the first measurement (RFC 6298 section 2.1).
+    pub rto_initial: Duration,
+    /// Floor of the retransmission timeout. RFC 6298 (2.4) says 1 s; 200 ms is what Linux uses.
+    pub rto_min: Duration,
+    /// Ceiling of the retransmission timeout: at least 60 s (RFC 6298 section 2.5).
+    pub rto_max: Duration,
+    /// SYN or SYN-ACK retransmissions before giving up.
+    pub syn_retries: u8,
+    /// R2: how long data may stay unacknowledged before the connection is given up; at least 100 s
+    /// (RFC 9293 section 3.8.3, MUST-20, SHLD-11).
+    pub user_timeout: Duration,
+    /// Idle time before the first keep-alive; `None` for none (RFC 9293 section 3.8.4).
+    pub keep_alive: Option<Duration>,
+    /// Time between keep-alive probes.
+    pub keep_alive_interval: Duration,
+    /// Unanswered keep-alive probes before the connection is given up.
+    pub keep_alive_probes: u8,
+    /// Length of TIME-WAIT: 2 MSL (RFC 9293 section 3.4.2).
+    pub time_wait: Duration,
+    /// How long a connection whose application is done may wait for the peer's FIN.
+    pub fin_wait_2: Duration,
+    /// Bytes that a peer may have on the way or unread: the receive window.
+    pub receive_buffer: u32,
+    /// Bytes that an application may have queued, sent or not.
+    pub send_buffer: u32,
+    /// Offer and accept timestamps (RFC 7323 section 3).
+    pub timestamps: bool,
+    /// Offer and accept window scaling (RFC 7323 section 2).
+    pub window_scaling: bool,
+    /// Largest segment to use, whatever the link and the peer allow.
+    pub mss_clamp: Option<u16>,
+}
+
+impl Default for TcpConfig {
+    fn default() -> TcpConfig {
+        TcpConfig {
+            no_delay: true,
+            delayed_ack: Duration::from_millis(40),
+            rto_initial: Duration::from_secs(1),
+            rto_min: Duration::from_millis(200),
+            rto_max: Duration::from_secs(120),
+            syn_retries: 5,
+            user_timeout: Duration::from_secs(300),
+            keep_alive: Some(Duration::from_secs(7_200)),
+            keep_alive_interval: Duration::from_secs(75),
+            keep_alive_probes: 9,
+            time_wait: Duration::from_secs(60),
+            fin_wait_2: Duration::from_secs(60),
+            receive_buffer: 256 << 10,
+            send_buffer: 256 << 10,
+            timestamps: true,
+            window_scaling: true,
+            mss_clamp: None,
+        }
+    }
+}
