@@ -2,6 +2,8 @@
 //!
 //! All of the crate's unsafe code is in this folder, file by file behind `#![allow(unsafe_code)]`.
 
+#[cfg(feature = "af-xdp")]
+pub mod af_xdp;
 mod frame;
 mod memory;
 mod pool;
