@@ -7,6 +7,7 @@ pub mod af_xdp;
 mod frame;
 mod memory;
 mod pool;
+pub(crate) mod prefetch;
 mod queue;
 mod virtual_wire;
 mod waker;
