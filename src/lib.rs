@@ -3,5 +3,7 @@
 
 pub mod app;
 pub mod device;
+#[cfg(feature = "runtime")]
+pub mod runtime;
 pub mod time;
 pub mod wire;
