@@ -273,6 +273,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const MAC: Mac = [2, 0, 0, 0, 0, 1];
     const OTHER: Mac = [2, 0, 0, 0, 0, 2];
@@ -430,5 +431,44 @@ mod tests {
         assert!((63 * 6..=63 * 7).contains(&asked), "{asked} requests");
         assert_eq!(u64::from(20_000 - asked), cache.refused());
         assert_eq!(cache.lookup(hop(30_000), at(25_000)), Lookup::AskNow, "and it recovers");
+    }
+
+    proptest! {
+        #[test]
+        fn requests_for_an_address_are_never_less_than_a_second_apart(
+            calls in prop::collection::vec((0..6u32, 0..1_500u64, 0..4u8), 0..300)
+        ) {
+            let mut cache = cache(6);
+            let (mut now, mut last) = (0, [None; 6]);
+            for (n, later, kind) in calls {
+                now += later;
+                if kind == 0 {
+                    cache.learn(hop(n), [2, 0, 0, 0, 0, (now % 3) as u8], at(now));
+                } else if matches!(cache.lookup(hop(n), at(now)), Lookup::AskNow) {
+                    let before: Option<u64> = last[n as usize].replace(now);
+                    prop_assert!(before.is_none_or(|b| now - b >= 1_000), "{before:?}, {now}");
+                }
+            }
+        }
+
+        #[test]
+        fn the_table_stays_within_its_limit_and_finds_all_it_holds(
+            calls in prop::collection::vec((0..40u32, 0..400u64, 0..5u8), 0..400)
+        ) {
+            let mut cache = cache(10);
+            let mut now = 0;
+            for (n, later, kind) in calls {
+                now += later;
+                match kind {
+                    0 => _ = cache.learn(hop(n), MAC, at(now)),
+                    1 if n < 5 => _ = cache.insert_static(hop(n), OTHER, at(now)),
+                    _ => _ = cache.lookup(hop(n), at(now)),
+                }
+                prop_assert!(cache.len() <= 10 && cache.index.len() == cache.len());
+                for (slot, entry) in cache.entries.iter().enumerate() {
+                    prop_assert_eq!(cache.position(&entry.address), Some(slot));
+                }
+            }
+        }
     }
 }
