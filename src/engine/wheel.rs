@@ -301,7 +301,8 @@ mod tests {
 
     #[test]
     fn a_timer_fires_at_its_tick_and_not_before_at_any_distance() {
-        for start in [0, 77, u32::MAX - 5, 1 << 30, (1 << 31) - 1, 3 << 30] {
+        for start in [0, 77, u32::MAX, u32::MAX - 5, 1 << 30, (1 << 31) - 1, 3 << 30, (3 << 30) - 1]
+        {
             for ahead in (0..=30).flat_map(|b| [1u32 << b, (1 << b) + 1, (1 << b) - 1]).skip(3) {
                 let due = start.wrapping_add(ahead);
                 let mut wheel = Wheel::new(1, Tick(start));

@@ -208,6 +208,13 @@ mod tests {
     }
 
     #[test]
+    fn a_round_trip_within_the_same_microsecond_is_a_sample() {
+        for samples in [&[0][..], &[0; 100], &[1; 100]] {
+            assert_eq!(after(samples, &limits()).srtt(), Some(Duration::from_micros(1)));
+        }
+    }
+
+    #[test]
     fn rfc6298_2_4_the_rto_is_never_under_the_minimum() {
         assert_eq!(rto_us(&after(&[100; 50], &limits())), 200 * MS);
         let second =
