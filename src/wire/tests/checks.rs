@@ -30,7 +30,7 @@ fn every_flipped_bit_beyond_ethernet_is_noticed() {
         for bit in ip_at * 8..packet.len() * 8 {
             let mut bad = packet.to_vec();
             bad[bit / 8] ^= 1 << (bit % 8);
-            // IPv6 has no header checksum: class, flow label and hop limit are protected by nothing.
+            // IPv6 has no header checksum: nothing protects class, flow label and hop limit.
             let unprotected = ip_at == 18 && (bit / 8 < 22 || bit / 8 == 25);
             assert!(unprotected || parse(&bad, VERIFY).is_err(), "bit {bit} of {original:?}");
         }
