@@ -18,7 +18,7 @@ pub(super) enum Event {
     /// A core wrote down its numbers because it was ordered to.
     Report(CoreReport),
     /// A core ended.
-    Down(usize, Result<CoreReport, Error>),
+    Down(Result<CoreReport, Error>),
     /// Somebody wants the server to stop.
     Stop(StopKind),
     /// Somebody wants the statistics written now.
@@ -105,10 +105,6 @@ impl Orders {
     pub(super) fn has(self, order: Orders) -> bool {
         self.0 & order.0 != 0
     }
-
-    pub(super) fn none(self) -> bool {
-        self.0 == 0
-    }
 }
 
 /// Where one core finds its orders: a load of a line that nobody writes, once a turn.
@@ -166,6 +162,6 @@ mod tests {
         assert!(orders.any());
         let taken = orders.take();
         assert!(taken.has(Orders::DRAIN) && taken.has(Orders::REPORT) && !taken.has(Orders::END));
-        assert!(orders.take().none());
+        assert!(!orders.any());
     }
 }

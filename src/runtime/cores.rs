@@ -46,6 +46,7 @@ pub(super) trait Build<A: App>: Sync {
     fn build<R>(
         &self,
         seat: &Seat,
+        waker: &Waker,
         mailbox: MailboxReader<A::Message>,
         app: impl FnOnce() -> A,
         run: impl FnOnce(&mut dyn World, &str) -> R,
@@ -107,7 +108,7 @@ where
                 Err(answer) => {
                     let advice = "raise the limit of threads (ulimit -u)";
                     let error = Error::machine("starting a core's thread", answer, advice);
-                    let _ = sender.send(Event::Down(usize::from(seat.core.0), Err(error)));
+                    let _ = sender.send(Event::Down(Err(error)));
                 }
             }
         }
@@ -135,7 +136,7 @@ impl Core<'_> {
         let core = usize::from(self.seat.core.0);
         let end = catching(core, || self.serve(build, mailbox, app));
         // The supervisor outlives every core.
-        let _ = self.events.send(Event::Down(core, end));
+        let _ = self.events.send(Event::Down(end));
     }
 
     fn serve<A: App, B: Build<A>>(
@@ -146,7 +147,7 @@ impl Core<'_> {
     ) -> Result<CoreReport, Error> {
         // Before anything is allocated, so that the memory is that of this processor's node.
         self.pin()?;
-        build.build(self.seat, mailbox, app, |world, mode| {
+        build.build(self.seat, self.orders.waker(), mailbox, app, |world, mode| {
             let _ = self.events.send(Event::Up(self.report(world, mode)));
             let core = CoreLoop {
                 world,
@@ -227,11 +228,11 @@ impl Supervisor<'_> {
                         self.write_stats(up.as_ref(), begun.elapsed());
                     }
                 }
-                Event::Down(_, Ok(report)) => {
+                Event::Down(Ok(report)) => {
                     self.keep(report);
                     self.alive -= 1;
                 }
-                Event::Down(_, Err(error)) => {
+                Event::Down(Err(error)) => {
                     self.alive = self.alive.saturating_sub(1);
                     self.fail(&mut failed, error);
                 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::panic::AssertUnwindSafe;
 
+use crate::device::PoolError;
+
 /// Why a server could not start, or had to stop. The message is one line: who is to blame, what was
 /// tried, what the system answered, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +57,19 @@ impl Error {
 
     pub(crate) fn configuration(message: impl Into<String>) -> Error {
         Error::Configuration(message.into())
+    }
+}
+
+impl From<PoolError> for Error {
+    fn from(error: PoolError) -> Error {
+        match error {
+            PoolError::Memory { bytes, source } => Error::machine(
+                format!("mapping {bytes} bytes of frame memory"),
+                source,
+                "configure fewer frames, or raise the limit of memory (ulimit -v)",
+            ),
+            other => Error::Configuration(other.to_string()),
+        }
     }
 }
 

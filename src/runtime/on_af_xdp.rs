@@ -16,7 +16,7 @@ use super::reserve::Reservation;
 use super::server::{Call, named_interface, processors, secret};
 use super::settings::{self, Backend, Poll};
 use crate::app::{App, CoreContext, MailboxReader};
-use crate::device::Pool;
+use crate::device::{Pool, Waker};
 use crate::device::af_xdp::{AfXdp, AfXdpConfig, AfXdpError, BusyPoll, Mode, Nic, Steer};
 use crate::engine::{Engine, EngineConfig};
 
@@ -83,7 +83,7 @@ impl Opener<'_> {
             accept_partial_checksums: self.settings.accept_partial_checksums,
             ..AfXdpConfig::default()
         };
-        let device = AfXdp::open(self.steer, self.nic, config, pool)?;
+        let device = AfXdp::open(self.steer, self.nic, &config, pool)?;
         let obtained = device.obtained().name();
         if !device.attempts().0.is_empty() {
             tracing::info!("queue {}: {obtained}, as {}", seat.queue, device.attempts());
@@ -97,6 +97,7 @@ impl<A: App> Build<A> for Opener<'_> {
     fn build<R>(
         &self,
         seat: &Seat,
+        _waker: &Waker,
         mailbox: MailboxReader<A::Message>,
         app: impl FnOnce() -> A,
         run: impl FnOnce(&mut dyn World, &str) -> R,

@@ -60,6 +60,7 @@ impl<A: App> Build<A> for KernelBuild<'_> {
     fn build<R>(
         &self,
         seat: &Seat,
+        waker: &Waker,
         mailbox: MailboxReader<A::Message>,
         app: impl FnOnce() -> A,
         run: impl FnOnce(&mut dyn World, &str) -> R,
@@ -75,7 +76,7 @@ impl<A: App> Build<A> for KernelBuild<'_> {
             overflow: self.settings.overflow,
             pool: self.settings.pool,
         };
-        let mut core = KernelCore::new(config, mine, mailbox, app())?;
+        let mut core = KernelCore::new(config, mine, waker, mailbox, app())?;
         Ok(run(&mut core, MODE))
     }
 }
@@ -85,8 +86,9 @@ impl<A: App> World for KernelCore<A> {
         KernelCore::turn(self, now)
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, waker: &Waker) {
-        KernelCore::wait(self, timeout, waker);
+    /// The waker is part of its poll already.
+    fn wait(&mut self, timeout: Option<Duration>, _waker: &Waker) {
+        KernelCore::wait(self, timeout);
     }
 
     fn mailbox_is_empty(&self) -> bool {
@@ -94,7 +96,7 @@ impl<A: App> World for KernelCore<A> {
     }
 
     fn start_drain(&mut self) {
-        KernelCore::start_drain(self);
+        KernelCore::drain(self);
     }
 
     fn abort_all(&mut self, why: Close) {
