@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod device;
+pub mod engine;
 pub mod tcp;
 pub mod time;
 pub mod wire;
