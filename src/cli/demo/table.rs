@@ -45,7 +45,9 @@ pub(super) fn side_by_side(columns: &[Measurement], seconds: u32) -> String {
 /// A Markdown table: the median over the rounds, and the least and the most.
 pub(super) fn medians(all: &[Measurement], rounds: u32, seconds: u32) -> String {
     let mut text = String::from("| connections | server | poll |");
-    FIGURES.iter().for_each(|(name, ..)| drop(write!(text, " {name} |")));
+    for (name, ..) in FIGURES {
+        let _ = write!(text, " {name} |");
+    }
     text.push_str("\n| ---: | --- | --- |");
     text.push_str(&" ---: |".repeat(FIGURES.len()));
     let mut keys: Vec<(u32, Contender)> = Vec::new();
