@@ -5,5 +5,6 @@ pub mod app;
 pub mod device;
 #[cfg(feature = "runtime")]
 pub mod runtime;
+pub mod tcp;
 pub mod time;
 pub mod wire;
