@@ -169,10 +169,11 @@ pub enum AfXdpError {
         answer: Errno,
     },
 
-    /// Packets of the interface do not fit a frame, or the driver's limit for XDP.
+    /// Packets of the interface do not fit a frame.
     #[error(
         "configuration: interface {interface} has an MTU of {mtu} bytes, but at most {largest} fit \
-         {limit}: lower it with: ip link set dev {interface} mtu {largest}{hint}"
+         a frame of {frame_size} bytes: lower it with: ip link set dev {interface} mtu {largest}\
+         {hint}"
     )]
     MtuTooLarge {
         /// Name of the interface.
@@ -181,10 +182,27 @@ pub enum AfXdpError {
         mtu: u32,
         /// The largest MTU that works.
         largest: u32,
-        /// What they don't fit into.
-        limit: String,
+        /// Bytes of a frame.
+        frame_size: u32,
         /// Another way out, or nothing.
         hint: &'static str,
+    },
+
+    /// The driver takes no XDP program with this MTU.
+    #[error(
+        "configuration: attaching the XDP program to {interface} was refused ({answer}): its MTU of \
+         {mtu} bytes is too large for XDP in driver {driver} (with veth, the other end's counts \
+         too): lower it with: ip link set dev {interface} mtu 1500"
+    )]
+    DriverMtu {
+        /// Name of the interface.
+        interface: String,
+        /// Its MTU.
+        mtu: u32,
+        /// Its driver.
+        driver: String,
+        /// What the system answered.
+        answer: Errno,
     },
 
     /// Not enough memory may be locked for the frames.
@@ -274,7 +292,7 @@ fn list(capabilities: &[&str]) -> String {
     if capabilities.is_empty() {
         "no capability that is known here (a security module or container may deny it)".into()
     } else {
-        capabilities.join(" and ")
+        capabilities.join(", ")
     }
 }
 

@@ -102,7 +102,7 @@ fn check(nic: &Nic, config: &AfXdpConfig, pool: &Pool) -> Result<(), AfXdpError>
             interface: nic.name.clone(),
             mtu: nic.mtu,
             largest,
-            limit: format!("a frame of {frame_size} bytes"),
+            frame_size,
             hint: if frame_size < 4096 { ", or use frames of 4096 bytes" } else { "" },
         });
     }

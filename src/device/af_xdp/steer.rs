@@ -132,12 +132,11 @@ impl Steer {
             libc::ENOSPC => {
                 AfXdpError::TooFewQueues { interface, rx: nic.rx_queues, tx: nic.tx_queues, answer }
             }
-            libc::ERANGE => AfXdpError::MtuTooLarge {
+            libc::ERANGE => AfXdpError::DriverMtu {
                 interface,
                 mtu: nic.mtu,
-                largest: 1500,
-                limit: format!("one page, as the driver wants for XDP ({answer})"),
-                hint: "",
+                driver: nic.driver.clone(),
+                answer,
             },
             libc::ENOSYS => {
                 AfXdpError::Kernel { doing, release: privilege::kernel_release(), answer }
