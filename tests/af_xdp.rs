@@ -276,7 +276,7 @@ fn between_devices(mode: Mode, expected: Obtained) {
                         assert!(bytes[42..].iter().all(|&byte| byte == next as u8));
                         device.pool().release(frame);
                         next += 1;
-                        if next % 500 == 0 {
+                        if next.is_multiple_of(500) {
                             done.send(()).expect("the sender waits");
                         }
                     }
