@@ -155,6 +155,13 @@ impl Socket {
         self.set(libc::SOL_SOCKET, abi::SO_BUSY_POLL_BUDGET, &budget)
     }
 
+    /// Whether there is a NAPI instance that busy polling could drive. In copy mode known only once a
+    /// packet has come.
+    pub(super) fn has_napi(&self) -> bool {
+        let mut id = 0u32;
+        self.get(libc::SOL_SOCKET, abi::SO_INCOMING_NAPI_ID, &mut id).is_ok() && id != 0
+    }
+
     /// Tells the kernel to transmit; in copy mode, transmits.
     pub(super) fn kick_send(&self) -> Result<(), Errno> {
         // SAFETY: no buffer and no address, both of length zero.
