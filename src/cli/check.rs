@@ -42,7 +42,10 @@ fn describe(interface: &Interface) {
         "interface",
         &format!(
             "{}: driver {}, {state}, MTU {}, {} receive and {} transmit queues",
-            interface.name, interface.driver, interface.mtu, interface.rx_queues,
+            interface.name,
+            interface.driver,
+            interface.mtu,
+            interface.rx_queues,
             interface.tx_queues
         ),
     );

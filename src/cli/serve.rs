@@ -1,7 +1,7 @@
 //! `sidestep serve`.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::file;
 use super::options::{AppName, Options};
@@ -16,13 +16,13 @@ pub(super) fn run(flags: Options, config: Option<&Path>) -> Result<(), Error> {
     };
     let builder = builder(&options);
     match options.app.unwrap_or_default() {
-        AppName::Hello => builder.run(|_| Hello::new()),
-        AppName::Echo => builder.run(|_| Echo::new()),
-        AppName::Discard => builder.run(|_| Discard::new()),
-        AppName::Chargen => builder.run(|_| Chargen::new()),
+        AppName::Hello => builder.run(|_| Hello::default()),
+        AppName::Echo => builder.run(|_| Echo),
+        AppName::Discard => builder.run(|_| Discard),
+        AppName::Chargen => builder.run(|_| Chargen),
         AppName::Files => {
-            let root = directory(options.root.as_deref())?;
-            builder.run(move |_| Files::new(root.clone()))
+            let files = files(options.root.as_deref())?;
+            builder.run(move |_| files.clone())
         }
     }
 }
@@ -65,16 +65,9 @@ fn announce(ready: &Ready) {
     let _ = writeln!(stdout, "{ready}").and_then(|()| stdout.flush());
 }
 
-fn directory(root: Option<&Path>) -> Result<PathBuf, Error> {
+fn files(root: Option<&Path>) -> Result<Files, Error> {
     let root = root.ok_or_else(|| {
         Error::configuration("--app files has nothing to serve: say --root DIRECTORY")
     })?;
-    let failed = |answer| Error::Machine {
-        tried: format!("opening the directory {}", root.display()),
-        answer,
-        advice: String::from("name a directory that this process may read with --root"),
-    };
-    let real = root.canonicalize().map_err(failed)?;
-    std::fs::read_dir(&real).map_err(failed)?;
-    Ok(real)
+    Files::new(root).map_err(|error| Error::Backend(error.to_string()))
 }

@@ -23,7 +23,8 @@ impl FromStr for Span {
         let number_len = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(number_len);
         let scale = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale);
-        let micros = number.parse::<u64>().ok().zip(scale).and_then(|(n, scale)| n.checked_mul(scale));
+        let micros =
+            number.parse::<u64>().ok().zip(scale).and_then(|(n, scale)| n.checked_mul(scale));
         let expected = "a number and one of the units us, ms, s, m, h, as in 500ms or 5s";
         let span = micros.map(|micros| Span(Duration::from_micros(micros)));
         span.ok_or_else(|| ParseSettingError::new("length of time", text, expected))

@@ -16,8 +16,8 @@ use super::reserve::Reservation;
 use super::server::{Call, named_interface, processors, secret};
 use super::settings::{self, Backend, Poll};
 use crate::app::{App, CoreContext, MailboxReader};
-use crate::device::{Pool, Waker};
 use crate::device::af_xdp::{AfXdp, AfXdpConfig, AfXdpError, BusyPoll, Mode, Nic, Steer};
+use crate::device::{Pool, Waker};
 use crate::engine::{Engine, EngineConfig};
 
 pub(super) fn run<A, F>(call: &Call<'_, F>) -> Result<(), Failure>

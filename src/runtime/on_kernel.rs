@@ -39,10 +39,8 @@ where
         listeners.first().map_or_else(Vec::new, |first| first.addresses().collect());
     let common = Common::new(settings, &seats);
     let queues = seats.len();
-    let build = KernelBuild {
-        settings,
-        listeners: Mutex::new(listeners.into_iter().map(Some).collect()),
-    };
+    let build =
+        KernelBuild { settings, listeners: Mutex::new(listeners.into_iter().map(Some).collect()) };
     cores::run(&common, call.stop, &build, call.factory, |_| {
         let ready = Ready { backend: Backend::Kernel, mode: MODE.into(), listen, queues };
         call.ready(&ready);

@@ -15,8 +15,7 @@ use super::ready::Ready;
 use super::server::{Call, named_interface, processors, secret};
 use super::settings::Backend;
 use crate::app::{App, CoreContext, MailboxReader};
-use crate::device::tap::{Tap, TapConfig, TapError};
-use crate::device::{Pool, Waker};
+use crate::device::{Pool, Tap, TapConfig, TapError, Waker};
 use crate::engine::Engine;
 
 /// What the ready line says.

@@ -81,9 +81,8 @@ pub(super) fn addresses(
              the kernel with 'ip address del {both} dev {interface}'"
         )));
     }
-    let local = |owned| {
-        move |cidr: &Cidr| LocalAddress { ip: cidr.ip, prefix_len: cidr.prefix_len, owned }
-    };
+    let local =
+        |owned| move |cidr: &Cidr| LocalAddress { ip: cidr.ip, prefix_len: cidr.prefix_len, owned };
     let local: Vec<LocalAddress> =
         kernel.iter().map(local(false)).chain(owned.iter().map(local(true))).collect();
     let mut plan = Addresses { local, ..Addresses::default() };
@@ -121,7 +120,9 @@ fn not_there(interface: &str, at: SocketAddr, local: &[LocalAddress]) -> Error {
     let has = if has.is_empty() { String::from("none") } else { has.join(", ") };
     let ip = at.ip();
     let way_out = if ip.is_unspecified() {
-        format!("give it one with 'ip address add', or one for this server alone with --address")
+        String::from(
+            "give it one with 'ip address add', or one for this server alone with --address",
+        )
     } else {
         let prefix_len = if ip.is_ipv4() { 24 } else { 64 };
         format!(

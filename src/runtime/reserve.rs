@@ -21,7 +21,8 @@ pub(super) struct Reservation {
 impl Reservation {
     /// Reserves every one of `endpoints`; `scope` is the interface's index, for link-local addresses.
     pub(super) fn make(endpoints: &[SocketAddr], scope: u32) -> Result<Reservation, Error> {
-        let reserve = |&at: &SocketAddr| bind(scoped(at, scope)).map_err(|error| refused(at, error));
+        let reserve =
+            |&at: &SocketAddr| bind(scoped(at, scope)).map_err(|error| refused(at, error));
         let sockets = endpoints.iter().map(reserve).collect::<Result<_, _>>()?;
         Ok(Reservation { _sockets: sockets })
     }

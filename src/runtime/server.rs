@@ -126,7 +126,8 @@ pub(super) fn processors() -> Vec<u32> {
 /// Keys that nobody can guess, new at each start.
 pub(super) fn secret() -> Result<[u8; 32], Error> {
     let mut secret = [0; 32];
-    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut secret));
+    let read =
+        std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut secret));
     let advice = "this is a character device with mode 666 on every machine; make it so again";
     read.map_err(|answer| Error::machine("reading 32 bytes from /dev/urandom", answer, advice))?;
     Ok(secret)

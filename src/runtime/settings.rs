@@ -204,10 +204,7 @@ mod tests {
             assert_eq!(backend.name().parse(), Ok(backend));
         }
         let error = "xdp".parse::<Backend>().expect_err("no such backend");
-        assert_eq!(
-            error.to_string(),
-            "'xdp' is no backend: expected auto, af-xdp, tap, kernel"
-        );
+        assert_eq!(error.to_string(), "'xdp' is no backend: expected auto, af-xdp, tap, kernel");
     }
 
     #[test]

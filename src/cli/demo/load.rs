@@ -69,7 +69,9 @@ pub(super) fn run(
     let patience = Duration::from_secs(u64::from(seconds) + 10);
     let line = wrk.line("measured ", patience, &stage.interrupt, tick)?;
     parse(&line).ok_or_else(|| {
-        Trouble::Failed(Error::Backend(format!("machine: wrk printed '{line}', which is no result")))
+        Trouble::Failed(Error::Backend(format!(
+            "machine: wrk printed '{line}', which is no result"
+        )))
     })
 }
 

@@ -133,8 +133,20 @@ pub(super) fn server(
     let program = program.to_string_lossy().into_owned();
     let listen = format!("{SERVER}:80");
     let arguments = [
-        &program, "serve", "--interface", INTERFACE, "--listen", &listen, "--backend", backend,
-        "--poll", poll, "--cores", "0", "--drain", "100ms",
+        &program,
+        "serve",
+        "--interface",
+        INTERFACE,
+        "--listen",
+        &listen,
+        "--backend",
+        backend,
+        "--poll",
+        poll,
+        "--cores",
+        "0",
+        "--drain",
+        "100ms",
     ];
     let mut process = Process::start(&stage.server, 0, &arguments)?;
     let ready = process.line("ready ", PATIENCE, &stage.interrupt, || {})?;

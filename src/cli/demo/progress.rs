@@ -28,7 +28,9 @@ impl Progress {
 
     /// Shows how far it is.
     pub(super) fn show(&self) {
-        let Some((what, seconds, since)) = self.now.as_ref().filter(|_| self.watched) else { return };
+        let Some((what, seconds, since)) = self.now.as_ref().filter(|_| self.watched) else {
+            return;
+        };
         let within = since.elapsed().as_secs_f64().min(f64::from(*seconds));
         let done = f64::from(self.done_seconds) + within;
         let line = line(done, f64::from(self.total_seconds), what);

@@ -153,10 +153,10 @@ mod tests {
 
     #[test]
     fn a_markdown_row_for_each_contender() {
-        let all =
-            [100, 300, 200].map(|n| measurement(Backend::AfXdp, n * 1_000)).into_iter().chain([
-                measurement(Backend::Kernel, 90_000),
-            ]);
+        let all = [100, 300, 200]
+            .map(|n| measurement(Backend::AfXdp, n * 1_000))
+            .into_iter()
+            .chain([measurement(Backend::Kernel, 90_000)]);
         let text = medians(&all.collect::<Vec<_>>(), 3, 1);
         assert!(text.contains("| 64 | af-xdp (copy) | sleep | 200,000 (100,000–300,000) | 5 |"));
         assert!(text.contains("| 64 | kernel (copy) | sleep | 90,000 |"), "{text}");
