@@ -2,6 +2,8 @@
 #![deny(unsafe_code)]
 
 pub mod app;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod device;
 pub mod engine;
 #[cfg(feature = "runtime")]
@@ -9,3 +11,6 @@ pub mod runtime;
 pub mod tcp;
 pub mod time;
 pub mod wire;
+
+#[cfg(feature = "runtime")]
+pub use runtime::{Error, Server};
