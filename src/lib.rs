@@ -4,6 +4,8 @@
 pub mod app;
 pub mod device;
 pub mod engine;
+#[cfg(feature = "kernel")]
+pub mod kernel;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 pub mod tcp;

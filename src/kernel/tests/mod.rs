@@ -1,0 +1,1 @@
+//! The semantics of the callback API, over loopback.
