@@ -44,8 +44,12 @@ pub(crate) struct KernelCore<A: App> {
     pub(super) slots: Slots<A::Conn>,
     /// Places with something to do, each at most once.
     pub(super) ready: VecDeque<u32>,
-    /// Places that wait for a frame, each at most once.
-    pub(super) starved: VecDeque<u32>,
+    /// Places that wait for a frame to read or to write into, each at most once.
+    pub(super) hungry_readers: VecDeque<u32>,
+    pub(super) hungry_writers: VecDeque<u32>,
+    /// Free frames that reading leaves alone. If it took the last ones, those who must write to get
+    /// rid of what was read could not.
+    pub(super) left_to_writers: u32,
     /// Application timers under the number of the place; waits for the peer's FIN behind them.
     pub(super) wheel: Wheel,
     pub(super) mailbox: MailboxReader<A::Message>,
@@ -93,7 +97,9 @@ impl<A: App> KernelCore<A> {
             door,
             slots: Slots::new(config.core, places, segment as u16),
             ready: VecDeque::with_capacity(places as usize),
-            starved: VecDeque::with_capacity(places as usize),
+            hungry_readers: VecDeque::with_capacity(places as usize),
+            hungry_writers: VecDeque::with_capacity(places as usize),
+            left_to_writers: pool.free_for_data() / 4,
             wheel: Wheel::new(2 * places as usize, Tick(0)),
             mailbox,
             commands: CoreCommands::default(),
@@ -183,13 +189,25 @@ impl<A: App> KernelCore<A> {
         }
     }
 
-    /// Puts the place `at` into the queue of those that wait for a frame.
-    pub(super) fn starve(&mut self, at: u32) {
+    pub(super) fn wait_to_read(&mut self, at: u32) {
         let slot = self.slots.place(at);
-        if !slot.has(Flags::STARVED) {
-            slot.flags |= Flags::STARVED;
-            self.starved.push_back(at);
+        if !slot.has(Flags::READ_STARVED) {
+            slot.flags |= Flags::READ_STARVED;
+            self.hungry_readers.push_back(at);
         }
+    }
+
+    pub(super) fn wait_to_write(&mut self, at: u32) {
+        let slot = self.slots.place(at);
+        if !slot.has(Flags::WRITE_STARVED) {
+            slot.flags |= Flags::WRITE_STARVED;
+            self.hungry_writers.push_back(at);
+        }
+    }
+
+    /// Frames that may be read into now.
+    pub(super) fn frames_to_read(&self) -> u32 {
+        self.pool.free_for_data().saturating_sub(self.left_to_writers)
     }
 
     fn take_events(&mut self) -> bool {
@@ -294,13 +312,19 @@ impl<A: App> KernelCore<A> {
         }
     }
 
+    /// Frames are only freed in our own turns, so whoever waits for one is looked for here.
     fn feed_starved(&mut self) {
-        if self.pool.free_for_data() == 0 {
-            return;
+        if self.pool.free_for_data() > 0 {
+            while let Some(at) = self.hungry_writers.pop_front() {
+                self.slots.place(at).flags.remove(Flags::WRITE_STARVED);
+                self.enqueue(at);
+            }
         }
-        while let Some(at) = self.starved.pop_front() {
-            self.slots.place(at).flags.remove(Flags::STARVED);
-            self.enqueue(at);
+        if self.frames_to_read() > 0 {
+            while let Some(at) = self.hungry_readers.pop_front() {
+                self.slots.place(at).flags.remove(Flags::READ_STARVED);
+                self.enqueue(at);
+            }
         }
     }
 

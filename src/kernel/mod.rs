@@ -20,6 +20,8 @@ mod serve;
 mod slots;
 mod socket;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use config::{KernelConfig, KernelError};

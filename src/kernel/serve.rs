@@ -133,12 +133,13 @@ impl<A: App> KernelCore<A> {
 
     fn read(&mut self, at: u32, now: Instant) -> News {
         let wanted = self.wants_bytes(at);
+        let free = self.frames_to_read() as usize;
         let slot = self.slots.place(at);
         let Some(stream) = &slot.stream else { return News::Ended };
         if wanted == 0 {
             return News::None;
         }
-        let frames = usize::from(slot.read_frames);
+        let frames = usize::from(slot.read_frames).min(free);
         match socket::receive(stream, &self.pool, &mut slot.inbox.queue, wanted, frames) {
             Received::Bytes { count, filled } => {
                 if !filled && !slot.has(Flags::ENDING) {
@@ -162,7 +163,7 @@ impl<A: App> KernelCore<A> {
                 News::None
             }
             Received::NoFrames => {
-                self.starve(at);
+                self.wait_to_read(at);
                 News::None
             }
             Received::Broken(why) => {
@@ -199,12 +200,12 @@ impl<A: App> KernelCore<A> {
             self.wait_for_fin(at, now);
         }
         let slot = self.slots.place(at);
-        let more_to_read = more_to_read && !slot.has(Flags::STARVED);
+        let more_to_read = more_to_read && !slot.has(Flags::READ_STARVED);
         let more_to_write = !written && slot.has(Flags::WRITABLE);
         if more_to_read || more_to_write || self.space_is_back(at) {
             self.enqueue(at);
         } else if self.space_wanted(at) && self.pool.free_for_data() == 0 {
-            self.starve(at);
+            self.wait_to_write(at);
         }
     }
 

@@ -23,12 +23,14 @@ bitflags! {
         const SHUT = 1 << 5;
         /// In the queue of connections to serve.
         const QUEUED = 1 << 6;
-        /// In the queue of connections that wait for a frame.
-        const STARVED = 1 << 7;
+        /// In the queue of connections that wait for a frame to read into.
+        const READ_STARVED = 1 << 7;
+        /// In the queue of connections that wait for a frame to write into.
+        const WRITE_STARVED = 1 << 8;
         /// Bytes were written since the last short write.
-        const PROGRESS = 1 << 8;
+        const PROGRESS = 1 << 9;
         /// We opened it and it is not established.
-        const CONNECTING = 1 << 9;
+        const CONNECTING = 1 << 10;
     }
 }
 
@@ -118,7 +120,8 @@ impl<C> Slots<C> {
         let slot = &mut self.slots[at as usize];
         self.free = slot.next_free;
         // The place may still stand in a queue of places to look at.
-        let queued = slot.flags & (Flags::QUEUED | Flags::STARVED);
+        let queued =
+            slot.flags & Flags::QUEUED.union(Flags::READ_STARVED).union(Flags::WRITE_STARVED);
         slot.stream = Some(stream);
         slot.outbox = Outbox::new(segment);
         slot.inbox = Inbox::new();
