@@ -2,6 +2,8 @@
 #![deny(unsafe_code)]
 
 pub mod app;
+#[cfg(feature = "cli")]
+pub mod apps;
 pub mod device;
 pub mod engine;
 #[cfg(feature = "kernel")]
