@@ -3,9 +3,13 @@
 
 pub mod app;
 #[cfg(feature = "cli")]
+pub mod apps;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod device;
 pub mod engine;
+#[cfg(feature = "kernel")]
+pub mod kernel;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 pub mod tcp;
