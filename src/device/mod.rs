@@ -6,6 +6,8 @@
 pub mod af_xdp;
 #[cfg(feature = "runtime")]
 pub(crate) mod ethtool;
+#[cfg(debug_assertions)]
+mod faulty;
 mod frame;
 mod memory;
 #[cfg(feature = "runtime")]
@@ -21,6 +23,8 @@ mod tap;
 mod virtual_wire;
 mod waker;
 
+#[cfg(debug_assertions)]
+pub use faulty::Faulty;
 pub use frame::Frame;
 pub use memory::Pages;
 #[cfg(feature = "runtime")]
