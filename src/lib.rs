@@ -4,6 +4,8 @@
 pub mod app;
 #[cfg(feature = "cli")]
 pub mod apps;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod device;
 pub mod engine;
 #[cfg(feature = "kernel")]
@@ -13,3 +15,6 @@ pub mod runtime;
 pub mod tcp;
 pub mod time;
 pub mod wire;
+
+#[cfg(feature = "runtime")]
+pub use runtime::{Error, Server};

@@ -14,7 +14,7 @@ use crate::app::{App, Core, Peer, Refuse, Rx, Tx};
 /// Files are read while they are sent, by `pread` straight into the frames they leave in. A file
 /// that is not in the page cache makes the core wait for the disk, and all of its connections with
 /// it: this is for content that fits into memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Files {
     root: PathBuf,
     desk: Desk,

@@ -25,7 +25,7 @@ pub(in crate::apps) enum Answer<B> {
 }
 
 /// What the conversations of one core share.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::apps) struct Desk {
     /// Room for heads that lie in several frames.
     scratch: Vec<u8>,
