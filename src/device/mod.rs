@@ -5,6 +5,7 @@
 mod frame;
 mod memory;
 mod pool;
+pub(crate) mod prefetch;
 mod queue;
 mod virtual_wire;
 mod waker;

@@ -1,0 +1,5 @@
+//! The protocol.
+
+pub mod congestion;
+pub mod isn;
+pub mod rtt;

@@ -1,0 +1,30 @@
+//! What IPv4 and IPv6 have in common once their headers are read.
+
+use super::addr::Addr;
+
+/// Numbers of the protocols that IP carries.
+pub mod protocol {
+    /// ICMP for IPv4.
+    pub const ICMP: u8 = 1;
+    /// TCP.
+    pub const TCP: u8 = 6;
+    /// ICMP for IPv6.
+    pub const ICMPV6: u8 = 58;
+}
+
+/// The hop limit (time to live) of what we send.
+pub const DEFAULT_HOP_LIMIT: u8 = 64;
+
+/// An IP packet without its header.
+pub(super) struct Datagram<'a> {
+    pub(super) src: Addr,
+    pub(super) dst: Addr,
+    pub(super) protocol: u8,
+    pub(super) hop_limit: u8,
+    /// The two ECN bits (RFC 3168 section 5).
+    pub(super) ecn: u8,
+    /// Where `payload` starts in the frame. Below 2^15 even behind the most extension headers.
+    pub(super) payload_start: u16,
+    /// At most 65,535 bytes, padding of the frame excluded.
+    pub(super) payload: &'a [u8],
+}

@@ -1,0 +1,148 @@
+//! The headers of a segment to be sent.
+
+use super::{Flags, HEADER_LEN, MAX_OPTIONS, Options};
+use crate::wire::addr::Addr;
+use crate::wire::checksum::{Sum, pseudo_header, sum};
+use crate::wire::ethernet::{self, EtherType, Link};
+use crate::wire::ip::protocol;
+use crate::wire::seq::Seq;
+use crate::wire::{ipv4, ipv6};
+
+/// Bytes that the headers of a segment can take, at most: what a frame must leave free before its
+/// payload. Tagged Ethernet, IPv6, TCP with all its options.
+pub const MAX_HEADERS: usize = ethernet::TAGGED_LEN + ipv6::HEADER_LEN + HEADER_LEN + MAX_OPTIONS;
+
+/// All that the headers of a segment say, from Ethernet to TCP.
+///
+/// IPv4 if both addresses are, else IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headers {
+    /// The link layer.
+    pub link: Link,
+    /// Our address.
+    pub src: Addr,
+    /// The peer's address.
+    pub dst: Addr,
+    /// Our port.
+    pub src_port: u16,
+    /// The peer's port.
+    pub dst_port: u16,
+    /// The sequence number.
+    pub seq: Seq,
+    /// The acknowledgment number.
+    pub ack: Seq,
+    /// The control bits.
+    pub flags: Flags,
+    /// The window field, already scaled down.
+    pub window: u16,
+    /// The urgent pointer.
+    pub urgent: u16,
+    /// The hop limit or time to live.
+    pub hop_limit: u8,
+    /// The two ECN bits of the IP header (RFC 3168 section 5).
+    pub ecn: u8,
+    /// The IPv6 flow label, 20 bits (RFC 6437); unused in IPv4.
+    pub flow_label: u32,
+    /// The options.
+    pub options: Options,
+}
+
+impl Headers {
+    /// Bytes of all headers: where the payload starts. At most [`MAX_HEADERS`].
+    #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "headers are never empty")]
+    pub fn len(&self) -> usize {
+        let ip = if self.is_v4() { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN };
+        self.link.header_len() + ip + HEADER_LEN + self.options.emitted_len()
+    }
+
+    #[inline]
+    fn is_v4(&self) -> bool {
+        self.src.is_v4() && self.dst.is_v4()
+    }
+
+    /// Writes the headers, lengths and checksums included, before a payload already in place: byte
+    /// [`len`](Headers::len) of `packet` is the payload's first, and its last is the packet's.
+    ///
+    /// # Panics
+    /// If `packet` is shorter than the headers, or longer than IP can carry (65,535 bytes after the
+    /// Ethernet header).
+    #[inline]
+    pub fn emit(&self, packet: &mut [u8]) {
+        let options_len = self.options.emitted_len();
+        let is_v4 = self.is_v4();
+        let ether_type = if is_v4 { EtherType::IPV4 } else { EtherType::IPV6 };
+        let datagram = self.link.emit(ether_type, packet);
+        let datagram_len = datagram.len();
+        assert!(datagram_len <= usize::from(u16::MAX), "{datagram_len} bytes are too many for IP");
+        let bytes = if is_v4 {
+            let (header, bytes) = datagram.split_at_mut(ipv4::HEADER_LEN);
+            header.copy_from_slice(&self.ipv4(datagram_len as u16));
+            bytes
+        } else {
+            let (header, bytes) = datagram.split_at_mut(ipv6::HEADER_LEN);
+            header.copy_from_slice(&self.ipv6(bytes.len() as u16));
+            bytes
+        };
+        self.emit_tcp(bytes, options_len);
+    }
+
+    #[inline]
+    fn ipv4(&self, total_len: u16) -> [u8; ipv4::HEADER_LEN] {
+        ipv4::Repr {
+            src: self.src.low(),
+            dst: self.dst.low(),
+            protocol: protocol::TCP,
+            hop_limit: self.hop_limit,
+            ecn: self.ecn,
+            total_len,
+        }
+        .to_bytes()
+    }
+
+    #[inline]
+    fn ipv6(&self, payload_len: u16) -> [u8; ipv6::HEADER_LEN] {
+        ipv6::Repr {
+            src: self.src,
+            dst: self.dst,
+            protocol: protocol::TCP,
+            hop_limit: self.hop_limit,
+            ecn: self.ecn,
+            flow_label: self.flow_label,
+            payload_len,
+        }
+        .to_bytes()
+    }
+
+    /// Writes the TCP header and its options at the beginning of `bytes`, and the checksum over all.
+    #[inline]
+    fn emit_tcp(&self, bytes: &mut [u8], options_len: usize) {
+        let len = bytes.len();
+        let (header, rest) = bytes.split_at_mut(HEADER_LEN);
+        let (options, payload) = rest.split_at_mut(options_len);
+        let offset_flags =
+            ((HEADER_LEN + options_len) as u32) << 26 | u32::from(self.flags.bits()) << 16;
+        let [ports, seq, ack, control] = [
+            u32::from(self.src_port) << 16 | u32::from(self.dst_port),
+            self.seq.0,
+            self.ack.0,
+            offset_flags | u32::from(self.window),
+        ];
+        // The sum is taken from the values, not read back from where they were just stored.
+        let checksum = Sum::ZERO
+            .dword(ports)
+            .dword(seq)
+            .dword(ack)
+            .dword(control)
+            .word(self.urgent)
+            .combine(self.options.emit(options))
+            .combine(pseudo_header(&self.src, &self.dst, protocol::TCP, len))
+            .combine(sum(payload))
+            .checksum();
+        let last = u32::from(checksum) << 16 | u32::from(self.urgent);
+        let (places, _) = header.as_chunks_mut();
+        for (place, word) in places.iter_mut().zip([ports, seq, ack, control, last]) {
+            *place = word.to_be_bytes();
+        }
+    }
+}

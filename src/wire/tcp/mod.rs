@@ -1,0 +1,17 @@
+//! TCP segments: what is read from one ([`Segment`]) and what is written before one ([`Headers`]).
+
+mod flags;
+mod headers;
+mod options;
+mod sack;
+mod segment;
+
+pub use flags::Flags;
+pub use headers::{Headers, MAX_HEADERS};
+pub use options::{MAX_OPTIONS, Options, Timestamps};
+pub use sack::{MAX_SACK_BLOCKS, SackBlocks};
+pub use segment::Segment;
+pub(super) use segment::parse;
+
+/// Bytes of a header without options.
+pub const HEADER_LEN: usize = 20;
