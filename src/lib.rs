@@ -3,5 +3,6 @@
 
 pub mod app;
 pub mod device;
+pub mod tcp;
 pub mod time;
 pub mod wire;

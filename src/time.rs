@@ -88,8 +88,9 @@ impl Tick {
     /// The tick `d` after this one, rounded up so that a timer never fires early; `d` is clamped to
     /// [`Tick::MAX_AHEAD`] ticks (39 hours).
     pub fn after(self, d: Duration) -> Tick {
-        let ticks = d.as_nanos().div_ceil(u128::from(Tick::NANOS));
-        let ticks = u32::try_from(ticks).unwrap_or(u32::MAX).min(Tick::MAX_AHEAD);
+        let nanos = d.as_secs().saturating_mul(1_000_000_000);
+        let nanos = nanos.saturating_add(u64::from(d.subsec_nanos()));
+        let ticks = (nanos.div_ceil(Tick::NANOS)).min(u64::from(Tick::MAX_AHEAD)) as u32;
         // One more than the quotient: this tick is already partly over.
         Tick(self.0.wrapping_add(ticks).wrapping_add(u32::from(!d.is_zero())))
     }

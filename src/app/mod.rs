@@ -20,7 +20,7 @@ pub use tx::Tx;
 
 pub(crate) use core_handle::{ConnectRequest, CoreCommands};
 pub(crate) use mailbox::{Inboxes, MailboxReader};
-pub(crate) use rx::Inbox;
+pub(crate) use rx::{Inbox, split_frame};
 pub(crate) use tx::{Commands, Outbox, TxContext};
 
 /// A server or client application: one value per core, called back by the engine of that core.
@@ -55,6 +55,10 @@ pub trait App {
 
     /// Another thread posted a message to this connection.
     fn on_message(&mut self, _conn: &mut Self::Conn, _message: Self::Message, _tx: &mut Tx<'_>) {}
+
+    /// The server begins to shut down: once for each open connection. Finish what is idle here; what
+    /// is not done when the drain time is over is reset.
+    fn on_drain(&mut self, _conn: &mut Self::Conn, _tx: &mut Tx<'_>) {}
 
     /// The connection is over: exactly once for each that was opened, with its state by value.
     fn on_close(&mut self, _conn: Self::Conn, _why: Close) {}

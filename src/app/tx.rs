@@ -10,8 +10,10 @@ use crate::time::Instant;
 /// The sending side of a connection's slot: what [`Tx`] fills and every backend empties.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    /// Sent and not acknowledged, then not yet sent.
+    /// Not yet sent, or to be sent again.
     pub(crate) queue: FrameQueue,
+    /// Sent and not yet acknowledged: stays empty where the kernel does that.
+    pub(crate) in_flight: FrameQueue,
     /// Most payload bytes that one frame may carry: the effective MSS.
     pub(crate) segment: u16,
     /// The application will write no more.
@@ -22,7 +24,18 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) const fn new(segment: u16) -> Outbox {
-        Outbox { queue: FrameQueue::new(), segment, finished: false, wants_space: false }
+        Outbox {
+            queue: FrameQueue::new(),
+            in_flight: FrameQueue::new(),
+            segment,
+            finished: false,
+            wants_space: false,
+        }
+    }
+
+    /// Bytes that count against the limit.
+    pub(crate) fn bytes(&self) -> u32 {
+        self.queue.bytes() + self.in_flight.bytes()
     }
 }
 
@@ -68,7 +81,7 @@ impl Tx<'_> {
         if self.closed() {
             return 0;
         }
-        let budget = self.context.limit.saturating_sub(self.outbox.queue.bytes()) as usize;
+        let budget = self.context.limit.saturating_sub(self.outbox.bytes()) as usize;
         let frames = self.context.pool.free_for_data() as usize;
         budget.min(frames * usize::from(self.outbox.segment) + self.tail_room())
     }
@@ -125,9 +138,9 @@ impl Tx<'_> {
         if self.closed() {
             return Err(buf);
         }
-        let budget = self.context.limit.saturating_sub(self.outbox.queue.bytes()) as usize;
+        let budget = self.context.limit.saturating_sub(self.outbox.bytes()) as usize;
         // A buffer larger than the whole budget may go when nothing else is queued.
-        let fits = buf.len() <= budget || self.outbox.queue.is_empty();
+        let fits = buf.len() <= budget || self.outbox.bytes() == 0;
         if !fits || !self.cut_to_segments(buf.queue_mut()) {
             self.outbox.wants_space = true;
             return Err(buf);

@@ -1,8 +1,8 @@
 //! Asking the cache for memory ahead of its use.
 #![allow(unsafe_code)]
 
-/// Starts loading the cache line at `r` into all cache levels; a hint, and nothing where there is no
-/// such instruction.
+/// Starts loading the cache line at `r` into all cache levels; a hint, and nothing where there is
+/// no such instruction.
 ///
 /// One line is fetched, however large `T` is.
 #[inline(always)]
@@ -11,12 +11,14 @@ pub(crate) fn read<T>(r: &T) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing into the program and never faults; SSE is part of x86_64.
+        // SAFETY: a prefetch reads nothing into the program and never faults; SSE is part of
+        // x86_64.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }
     #[cfg(all(target_arch = "aarch64", not(miri)))]
     {
-        // SAFETY: a prefetch reads nothing into the program and never faults; no flag or stack changes.
+        // SAFETY: a prefetch reads nothing into the program and never faults; no flag or stack
+        // changes.
         unsafe {
             core::arch::asm!("prfm pldl1keep, [{0}]", in(reg) address,
                 options(nostack, preserves_flags, readonly));

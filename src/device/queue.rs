@@ -134,6 +134,20 @@ impl FrameQueue {
         }
     }
 
+    /// Puts all frames of `front` before the ones here, leaving it empty.
+    pub(crate) fn prepend(&mut self, pool: &Pool, front: &mut FrameQueue) {
+        let front = core::mem::replace(front, FrameQueue::new());
+        if front.is_empty() {
+            return;
+        }
+        pool.set_next(front.tail, self.head);
+        if self.is_empty() {
+            self.tail = front.tail;
+        }
+        self.head = front.head;
+        self.bytes += front.bytes;
+    }
+
     /// Releases every frame. O(frames).
     pub(crate) fn clear(&mut self, pool: &Pool, place: Place) {
         while let Some(frame) = self.pop_front(pool, place) {

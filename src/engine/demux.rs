@@ -8,22 +8,22 @@
 //!
 //! Open addressing, linear probing, entries of 8 bytes: a 32-bit fingerprint (the upper half of the
 //! hash, never zero, so that zero marks an empty entry) and a 32-bit value. The low bits of the
-//! fingerprint are the entry's home, so an entry can be moved without knowing its full hash. Entries
-//! along a run are kept in the order of their homes (Robin Hood): a search for something absent ends
-//! where its home's turn is over, which at 7/8 full takes about 4 steps, and not the 32 of plain linear
-//! probing; a SYN flood consists of such searches. Removal shifts the rest of the run back by one, so
-//! there are no tombstones and the table never needs to be rebuilt.
+//! fingerprint are the entry's home, so an entry can be moved without knowing its full hash.
+//! Entries along a run are kept in the order of their homes (Robin Hood): a search for something
+//! absent ends where its home's turn is over, which at 7/8 full takes about 4 steps, and not the 32
+//! of plain linear probing; a SYN flood consists of such searches. Removal shifts the rest of the
+//! run back by one, so there are no tombstones and the table never needs to be rebuilt.
 //!
-//! The value is not the key: whoever looks says by comparison whether a value is the one meant. With
-//! `n` bits of home, another flow's entry in the same run has the same fingerprint with probability
-//! 2^-(32 − n), so a lookup in a table of a million entries compares twice in 10^4 times or so.
+//! The value is not the key: whoever looks says by comparison whether a value is the one meant.
+//! Two flows of the same home have the same fingerprint with probability 2^-(32 − n) for `n` bits
+//! of home: in a table of a million entries, one lookup in 4,000 compares a second time.
 //!
-//! Capacity is a power of two of which at most 7/8 is used: 9.2 to 18.3 bytes for each entry asked for,
-//! all of it written at construction, so that no packet pays for a page fault.
+//! Capacity is a power of two of which at most 7/8 is used: 9.2 to 18.3 bytes for each entry asked
+//! for, all of it written at construction, so that no packet pays for a page fault.
 //!
-//! **Why not `hashbrown`**: the engine looks up packets in batches, and first prefetches the place of
-//! each one's flow so that their cache misses overlap. `hashbrown` has no way to say "I shall look here
-//! soon", and its control bytes and values are two misses where this is one.
+//! **Why not `hashbrown`**: the engine looks up packets in batches, and first prefetches the place
+//! of each one's flow so that their cache misses overlap. `hashbrown` has no way to say "I shall
+//! look here soon", and its control bytes and values are two misses where this is one.
 
 use crate::device::prefetch;
 
@@ -84,7 +84,8 @@ impl Demux {
 
     /// The value inserted under `hash` for which `is_meant` holds.
     ///
-    /// `is_meant` is asked about values with the same fingerprint only, nearly always the right one.
+    /// `is_meant` is asked about values with the same fingerprint only, nearly always the right
+    /// one.
     #[inline]
     pub(crate) fn find(&self, hash: u64, is_meant: impl FnMut(u32) -> bool) -> Option<u32> {
         self.position(hash, is_meant).map(|at| self.entry(at).value)

@@ -1,26 +1,27 @@
 //! A keyed hash of a connection's four-tuple.
 //!
-//! Peers choose their addresses and ports, so without a secret they could choose flows that all land
-//! in one place of the table and make every lookup a walk. The hash has three stages:
+//! Peers choose their addresses and ports, so without a secret they could choose flows that all
+//! land in one place of the table and make every lookup a walk. The hash has three stages:
 //!
-//! 1. NH (Black and others, "UMAC", CRYPTO 1999): the 36 bytes as five words, a secret word added to
-//!    each, multiplied in pairs to 128 bits and summed. Two different tuples get the same sum under at
-//!    most one key in 2^64.
+//! 1. NH (Black and others, "UMAC", CRYPTO 1999): the 36 bytes as five words, a secret word added
+//!    to each, multiplied in pairs to 128 bits and summed. Two different tuples get the same sum
+//!    under at most one key in 2^64.
 //! 2. Multiply-shift (Dietzfelbinger 1996): the two halves of the sum, each times a secret 128-bit
-//!    number, plus another; the upper 64 bits. For two different sums, every pair of results is equally
-//!    likely, whichever of the 64 bits are looked at.
+//!    number, plus another; the upper 64 bits. For two different sums, every pair of results is
+//!    equally likely, whichever of the 64 bits are looked at.
 //! 3. A fixed one-to-one mixing. It changes no probability, but the stages before it are close to
 //!    linear: consecutive ports would come out evenly spaced, which under some keys means clustered
 //!    (without this stage, mean distances of 100 entries in a table that should have 4).
 //!
-//! So two flows picked without knowledge of the key share any given `b` bits with probability 2^-b (plus
-//! 2^-64): what a random function would give. The secrets come from the 128-bit key by SipHash.
+//! So two flows picked without knowledge of the key share any given `b` bits with probability 2^-b
+//! (plus 2^-64): what a random function would give. The secrets come from the 128-bit key by
+//! SipHash.
 //!
 //! **What it resists**: anyone who doesn't see the hash at work, such as a client opening many
-//! connections or a flood of spoofed addresses. **What it doesn't**: someone who can tell, by timing
-//! single lookups, which flows collide. The hash is arithmetic, not a cipher, and such an observer
-//! could solve for the key; so no output of it may leave the machine. Whatever the peer gets to see
-//! (initial sequence numbers, timestamps, cookies) is made with SipHash and other keys.
+//! connections or a flood of spoofed addresses. **What it doesn't**: someone who can tell, by
+//! timing single lookups, which flows collide. The hash is arithmetic, not a cipher, and such an
+//! observer could solve for the key; so no output of it may leave the machine. Whatever the peer
+//! gets to see (initial sequence numbers, timestamps, cookies) is made with SipHash and other keys.
 
 use core::hash::Hasher;
 use siphasher::sip::SipHasher24;

@@ -3,4 +3,5 @@
 
 pub(crate) mod demux;
 pub(crate) mod flow_hash;
+pub(crate) mod neighbours;
 pub(crate) mod wheel;

@@ -11,11 +11,12 @@
 //! ```
 //!
 //! An entry lives at the level of the highest bit in which its deadline differs from `elapsed`, in
-//! the slot that the deadline's six bits of that level name. Two things follow. Below the top, every
-//! occupied slot lies after the current one, so no level wraps and the earliest entry is in the first
-//! occupied slot of the lowest occupied level. And when `elapsed` reaches a slot's first tick, all of
-//! that slot's entries belong to lower levels: they are moved there (the cascade), at most five times
-//! in an entry's life. Time that passes over empty slots costs nothing, however long.
+//! the slot that the deadline's six bits of that level name. Two things follow. Below the top,
+//! every occupied slot lies after the current one, so no level wraps and the earliest entry is in
+//! the first occupied slot of the lowest occupied level. And when `elapsed` reaches a slot's first
+//! tick, all of that slot's entries belong to lower levels: they are moved there (the cascade), at
+//! most five times in an entry's life. Time that passes over empty slots costs nothing, however
+//! long.
 //!
 //! ```text
 //!  level 1  [ . . # . . # . ]         # occupied: a bit in the level's u64
@@ -46,8 +47,8 @@ const LISTS: u32 = CASCADE + 1;
 /// core; this way they delay other timers by some turns, and packets not at all.
 const CASCADE_BUDGET: u32 = 1024;
 
-/// The longest time [`Wheel::next_deadline`] asks for, 19 hours: then `elapsed` is never so far behind
-/// that a new deadline, compared with it, would seem to lie in the past.
+/// The longest time [`Wheel::next_deadline`] asks for, 19 hours: then `elapsed` is never so far
+/// behind that a new deadline, compared with it, would seem to lie in the past.
 const MAX_SLEEP: u32 = Tick::MAX_AHEAD / 2;
 
 /// A link of a circular list: a list's head, or an entry. One that points to itself is in no list.
@@ -61,8 +62,8 @@ struct Node {
 /// The timers of one core, at most one for each id.
 ///
 /// Each turn calls [`Wheel::advance`] once and then [`Wheel::pop_expired`] as often as its budget
-/// allows. A deadline may lie up to [`Tick::MAX_AHEAD`] (39 hours) ahead. While a timer is armed, the
-/// two must be called every [`MAX_SLEEP`]: [`Wheel::next_deadline`] sees to it.
+/// allows. A deadline may lie up to [`Tick::MAX_AHEAD`] (39 hours) ahead. While a timer is armed,
+/// the two must be called every [`MAX_SLEEP`]: [`Wheel::next_deadline`] sees to it.
 pub(crate) struct Wheel {
     nodes: Vec<Node>,
     capacity: usize,
@@ -129,7 +130,8 @@ impl Wheel {
         (node.next as usize != index).then_some(node.deadline)
     }
 
-    /// Tells the time and grants a turn's cascade budget. A `now` before the last one changes nothing.
+    /// Tells the time and grants a turn's cascade budget. A `now` before the last one changes
+    /// nothing.
     pub(crate) fn advance(&mut self, now: Tick) {
         self.moves_left = CASCADE_BUDGET;
         if self.armed == 0 {
@@ -140,8 +142,8 @@ impl Wheel {
         }
     }
 
-    /// Disarms and returns the earliest entry due at the time last told, in order of deadlines (first
-    /// armed first among equals; those armed in the past come when they come).
+    /// Disarms and returns the earliest entry due at the time last told, in order of deadlines
+    /// (first armed first among equals; those armed in the past come when they come).
     ///
     /// `None` means no more this turn: none is due, or the cascade budget is spent, in which case
     /// [`Wheel::next_deadline`] is not in the future.
@@ -170,9 +172,9 @@ impl Wheel {
         }
     }
 
-    /// When to call [`Wheel::advance`] next: at or before the earliest deadline, never after it. Exact
-    /// within 8 ms or so; further away it is the start of the earliest entry's slot, and never further
-    /// than [`MAX_SLEEP`]. `None`: no entry.
+    /// When to call [`Wheel::advance`] next: at or before the earliest deadline, never after it.
+    /// Exact within 8 ms or so; further away it is the start of the earliest entry's slot, and
+    /// never further than [`MAX_SLEEP`]. `None`: no entry.
     pub(crate) fn next_deadline(&self) -> Option<Tick> {
         if self.first(DUE).is_some() || self.first(CASCADE).is_some() {
             return Some(self.elapsed);
@@ -299,7 +301,8 @@ mod tests {
 
     #[test]
     fn a_timer_fires_at_its_tick_and_not_before_at_any_distance() {
-        for start in [0, 77, u32::MAX - 5, 1 << 30, (1 << 31) - 1, 3 << 30] {
+        for start in [0, 77, u32::MAX, u32::MAX - 5, 1 << 30, (1 << 31) - 1, 3 << 30, (3 << 30) - 1]
+        {
             for ahead in (0..=30).flat_map(|b| [1u32 << b, (1 << b) + 1, (1 << b) - 1]).skip(3) {
                 let due = start.wrapping_add(ahead);
                 let mut wheel = Wheel::new(1, Tick(start));

@@ -1,14 +1,15 @@
 //! Congestion control: how many bytes may be in flight.
 //!
-//! A controller is a small value in the connection, chosen by type: no dynamic dispatch, no allocation.
-//! It keeps the window; the connection detects losses, counts duplicate acknowledgements and knows
-//! where a recovery ends. All amounts are in bytes. The calls, in the order of a connection's life:
+//! A controller is a small value in the connection, chosen by type: no dynamic dispatch, no
+//! allocation. It keeps the window; the connection detects losses, counts duplicate
+//! acknowledgements and knows where a recovery ends. All amounts are in bytes. The calls, in the
+//! order of a connection's life:
 //!
 //! ```text
-//!                  on_ack ◄──────────────────────────────┐
-//!                    │ third duplicate ACK               │ all that was sent before the loss is ACKed
-//!                    ▼                                   │
-//!                on_loss ─► inflate, on_partial_ack … ─► on_recovery_end
+//!      on_ack ◄──────────────────────────────┐
+//!        │ third duplicate ACK               │ all sent before the loss is ACKed
+//!        ▼                                   │
+//!      on_loss ─► inflate, on_partial_ack … ─► on_recovery_end
 //!
 //! on_timeout   at any time; ends a recovery          on_idle   before sending after a pause
 //! ```
@@ -22,8 +23,9 @@ use core::time::Duration;
 
 /// A congestion control algorithm and its state for one connection.
 pub trait CongestionControl: Copy {
-    /// The state at the start of a connection whose full-sized segments carry `mss` bytes (SMSS in RFC
-    /// 5681), with `initial_window` as [`initial_window`] gives it. An `mss` of zero is taken as one.
+    /// The state at the start of a connection whose full-sized segments carry `mss` bytes (SMSS in
+    /// RFC 5681), with `initial_window` as [`initial_window`] gives it. An `mss` of zero is taken
+    /// as one.
     fn new(mss: u16, initial_window: u32) -> Self;
 
     /// The congestion window: no more than this many bytes may be in flight.
@@ -45,8 +47,8 @@ pub trait CongestionControl: Copy {
     /// round-trip time, zero before the first sample.
     fn on_ack(&mut self, acked: u32, flight: u32, cwnd_limited: bool, now: Instant, rtt: Duration);
 
-    /// A loss was detected without a time-out; recovery begins. `flight` is what is in flight, without
-    /// the segments sent under limited transmit (RFC 3042, RFC 5681 section 3.2 step 2).
+    /// A loss was detected without a time-out; recovery begins. `flight` is what is in flight,
+    /// without the segments sent under limited transmit (RFC 3042, RFC 5681 section 3.2 step 2).
     fn on_loss(&mut self, flight: u32);
 
     /// In recovery, one more duplicate acknowledgement: a segment has left the network.
@@ -58,19 +60,20 @@ pub trait CongestionControl: Copy {
     /// All that was sent before the loss is acknowledged; `flight` bytes remain in flight.
     fn on_recovery_end(&mut self, flight: u32);
 
-    /// The retransmission timer expired with `flight` bytes in flight; `first` if the segment it was for
-    /// had not been retransmitted by this timer before.
+    /// The retransmission timer expired with `flight` bytes in flight; `first` if the segment it
+    /// was for had not been retransmitted by this timer before.
     fn on_timeout(&mut self, flight: u32, first: bool);
 
-    /// Nothing was sent for longer than a retransmission time-out, and now there is something to send.
+    /// Nothing was sent for longer than a retransmission time-out, and now there is something to
+    /// send.
     fn on_idle(&mut self);
 }
 
-/// The initial window for full-sized segments of `mss` bytes (RFC 6928 section 2), or one segment if the
-/// SYN or SYN-ACK was retransmitted more than once (`syn_retransmits`).
+/// The initial window for full-sized segments of `mss` bytes (RFC 6928 section 2), or one segment
+/// if the SYN or SYN-ACK was retransmitted more than once (`syn_retransmits`).
 ///
-/// One retransmission alone is forgiven, as RFC 6928 section 2 recommends where RFC 5681 section 3.1
-/// did not: it is more often a lost or slow handshake than congestion.
+/// One retransmission alone is forgiven, as RFC 6928 section 2 recommends where RFC 5681 section
+/// 3.1 did not: it is more often a lost or slow handshake than congestion.
 pub fn initial_window(mss: u16, syn_retransmits: u8) -> u32 {
     let mss = u32::from(mss.max(1));
     if syn_retransmits > 1 {

@@ -1,4 +1,5 @@
-//! Initial sequence numbers and timestamp offsets that outsiders can't predict (RFC 6528, RFC 7323).
+//! Initial sequence numbers and timestamp offsets that outsiders can't predict (RFC 6528, RFC
+//! 7323).
 //!
 //! ```text
 //! ISN = M + F(local, remote, key)        M: a 4 µs clock        RFC 6528 section 3
@@ -7,12 +8,13 @@
 //! The clock keeps a new connection of the same four-tuple clear of old segments of the one before
 //! (RFC 9293 section 3.4.1); the keyed hash puts each four-tuple in a sequence space of its own, so
 //! that the numbers of one's own connections say nothing about another's. The same hash gives each
-//! four-tuple its own origin of timestamps (RFC 7323 section 7.1), so that they tell neither the uptime
-//! nor, across addresses, which ones are one host.
+//! four-tuple its own origin of timestamps (RFC 7323 section 7.1), so that they tell neither the
+//! uptime nor, across addresses, which ones are one host.
 //!
 //! F is SipHash-2-4, a pseudorandom function: of its 64 bits the lower half goes to the ISN and the
-//! upper half to the timestamps; neither can be computed from the other. Blind injection against one
-//! connection is left with guessing: 2^32 for the exact number, and a segment need only hit the window.
+//! upper half to the timestamps; neither can be computed from the other. Blind injection against
+//! one connection is left with guessing: 2^32 for the exact number, and a segment need only hit the
+//! window.
 
 use crate::time::Instant;
 use core::hash::Hasher;
@@ -28,8 +30,8 @@ pub struct IsnGenerator {
 }
 
 impl IsnGenerator {
-    /// A generator under `key`, which must be random, secret, and new at each start (RFC 6528 section 3
-    /// asks that it is not to be learnt; the clock starts anew with the process).
+    /// A generator under `key`, which must be random, secret, and new at each start (RFC 6528
+    /// section 3 asks that it is not to be learnt; the clock starts anew with the process).
     pub fn new(key: [u8; 16]) -> IsnGenerator {
         IsnGenerator { keyed: SipHasher24::new_with_key(&key) }
     }
@@ -51,8 +53,8 @@ impl IsnGenerator {
 
     /// What to add to the timestamp clock for this four-tuple (RFC 7323 section 7.1).
     ///
-    /// It stays the same for all connections of a four-tuple, so that timestamps grow from one to the
-    /// next and TIME-WAIT can be left early for a newer one (RFC 6191).
+    /// It stays the same for all connections of a four-tuple, so that timestamps grow from one to
+    /// the next and TIME-WAIT can be left early for a newer one (RFC 6191).
     pub fn timestamp_offset(
         &self,
         local: [u8; 16],
@@ -95,8 +97,10 @@ mod tests {
         IsnGenerator::new(*b"sixteen byte key")
     }
 
-    /// The eight ways in which one field of the tuple or the key differs, and the tuple itself.
-    fn variants() -> Vec<(IsnGenerator, [u8; 16], u16, [u8; 16], u16)> {
+    type Call = (IsnGenerator, [u8; 16], u16, [u8; 16], u16);
+
+    /// A call, and eight others: one field or the key differs in a bit, or the direction does.
+    fn variants() -> Vec<Call> {
         let flip = |mut a: [u8; 16], at: usize| {
             a[at] ^= 1;
             a

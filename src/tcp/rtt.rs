@@ -1,15 +1,16 @@
 //! Round-trip time estimation and the retransmission time-out (RFC 6298).
 //!
-//! The estimator says how long to wait; starting, stopping and restarting the timer by the rules 5.1 to
-//! 5.6 is the connection's. So is Karn's rule (section 3): a segment that was retransmitted gives no
-//! sample, unless a timestamp says which transmission was acknowledged.
+//! The estimator says how long to wait; starting, stopping and restarting the timer by the rules
+//! 5.1 to 5.6 is the connection's. So is Karn's rule (section 3): a segment that was retransmitted
+//! gives no sample, unless a timestamp says which transmission was acknowledged.
 
 use crate::time::Tick;
 use core::time::Duration;
 
 /// The clock's granularity, G in RFC 6298: one tick of the timer wheel, rounded up to microseconds.
 const GRANULARITY_US: u32 = Tick::NANOS.div_ceil(1_000) as u32;
-/// The longest round trip taken at face value, 2^28 µs (268 s); it keeps the scaled sums in 32 bits.
+/// The longest round trip taken at face value, 2^28 µs (268 s); it keeps the scaled sums in 32
+/// bits.
 const MAX_SAMPLE_US: u32 = 1 << 28;
 /// Section 2.5: a maximum may be placed on the RTO if it is at least 60 seconds.
 const LOWEST_MAX_US: u32 = 60_000_000;
@@ -25,8 +26,8 @@ pub struct RtoLimits {
 }
 
 impl RtoLimits {
-    /// Bounds, clamped to what makes sense: `max` from 60 s (RFC 6298 section 2.5) to 71 minutes, `min`
-    /// from the clock's granularity to `max`, `initial` between the two.
+    /// Bounds, clamped to what makes sense: `max` from 60 s (RFC 6298 section 2.5) to 71 minutes,
+    /// `min` from the clock's granularity to `max`, `initial` between the two.
     pub fn new(min: Duration, max: Duration, initial: Duration) -> RtoLimits {
         let us = |d: Duration| u32::try_from(d.as_micros()).unwrap_or(u32::MAX);
         let max_us = us(max).max(LOWEST_MAX_US);
@@ -54,8 +55,8 @@ impl Default for RtoLimits {
     /// 1 s to begin with (RFC 6298 section 2.1), at most 60 s (2.5), at least 200 ms.
     ///
     /// The minimum deviates from section 2.4, which asks for one second: its reason was clocks of
-    /// hundreds of milliseconds. Ours is a tick of 131 µs, all major stacks wait 200 ms or less, and a
-    /// server that takes a second to repair a lost tail is a broken one to its users.
+    /// hundreds of milliseconds. Ours is a tick of 131 µs, all major stacks wait 200 ms or less,
+    /// and a server that takes a second to repair a lost tail is a broken one to its users.
     fn default() -> RtoLimits {
         let ms = Duration::from_millis;
         RtoLimits::new(ms(200), ms(60_000), ms(1_000))
@@ -80,8 +81,8 @@ impl RttEstimator {
         RttEstimator { srtt_8: 0, rttvar_4: 0, rto_us: limits.initial_us, backoff: 0 }
     }
 
-    /// Takes in a measured round trip of `rtt_us` microseconds and computes the time-out anew (RFC 6298
-    /// sections 2.2 and 2.3). The back-off ends (section 5, closing note).
+    /// Takes in a measured round trip of `rtt_us` microseconds and computes the time-out anew (RFC
+    /// 6298 sections 2.2 and 2.3). The back-off ends (section 5, closing note).
     pub fn sample(&mut self, rtt_us: u32, limits: &RtoLimits) {
         // A sample of zero is a round trip within a microsecond; zero itself says "no sample".
         let r = rtt_us.clamp(1, MAX_SAMPLE_US);
@@ -118,11 +119,12 @@ impl RttEstimator {
         self.backoff = self.backoff.saturating_add(1);
     }
 
-    /// Back to the time-out that the estimate gives, without the doubling: for expiries that turn out not
-    /// to have been losses (spurious ones, answered window probes).
+    /// Back to the time-out that the estimate gives, without the doubling: for expiries that turn
+    /// out not to have been losses (spurious ones, answered window probes).
     ///
-    /// An acknowledgement of retransmitted data is no reason: by Karn's algorithm the doubled time-out
-    /// stays until there is a sample (RFC 6298 section 5, closing note), which ends it by itself.
+    /// An acknowledgement of retransmitted data is no reason: by Karn's algorithm the doubled
+    /// time-out stays until there is a sample (RFC 6298 section 5, closing note), which ends it by
+    /// itself.
     pub fn reset_backoff(&mut self, limits: &RtoLimits) {
         self.backoff = 0;
         self.rto_us = if self.srtt_8 == 0 {
@@ -134,8 +136,8 @@ impl RttEstimator {
         };
     }
 
-    /// The handshake is complete and its SYN (or SYN-ACK) had to be retransmitted: the time-out for the
-    /// data to come is at least 3 s until there is a sample (RFC 6298 section 5.7).
+    /// The handshake is complete and its SYN (or SYN-ACK) had to be retransmitted: the time-out for
+    /// the data to come is at least 3 s until there is a sample (RFC 6298 section 5.7).
     pub fn after_syn_loss(&mut self, limits: &RtoLimits) {
         self.reset_backoff(limits);
         self.rto_us = self.rto_us.max(AFTER_SYN_LOSS_US);
@@ -203,6 +205,13 @@ mod tests {
     fn rfc6298_2_3_a_steady_path_leaves_srtt_plus_the_clock_granularity() {
         let rtt = after(&[5 * MS; 200], &wide());
         assert_eq!(rto_us(&rtt), 5 * MS + GRANULARITY_US);
+    }
+
+    #[test]
+    fn a_round_trip_within_the_same_microsecond_is_a_sample() {
+        for samples in [&[0][..], &[0; 100], &[1; 100]] {
+            assert_eq!(after(samples, &limits()).srtt(), Some(Duration::from_micros(1)));
+        }
     }
 
     #[test]
@@ -280,7 +289,9 @@ mod tests {
     proptest! {
         /// Against the formulas in floating point, within the rounding of the fixed point.
         #[test]
-        fn rfc6298_2_3_follows_the_formulas(samples in prop::collection::vec(1..10_000_000u32, 1..60)) {
+        fn rfc6298_2_3_follows_the_formulas(
+            samples in prop::collection::vec(1..10_000_000u32, 1..60)
+        ) {
             let rtt = after(&samples, &wide());
             let (mut srtt, mut rttvar) = (f64::from(samples[0]), f64::from(samples[0]) / 2.0);
             for &r in &samples[1..] {

@@ -69,8 +69,8 @@ pub(super) fn parse(packet: &[u8], start: usize) -> Result<Packet, Reject> {
     })
 }
 
-/// Writes a request: `link.src`, which has `sender`, asks who has `target`. To everyone if `link.dst`
-/// is the broadcast address, or to one station to see whether it is still there.
+/// Writes a request: `link.src`, which has `sender`, asks who has `target`. To everyone if
+/// `link.dst` is the broadcast address, or to one station to see whether it is still there.
 ///
 /// Both addresses are IPv4. Returns the packet's length.
 ///

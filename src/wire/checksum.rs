@@ -116,8 +116,8 @@ fn sum_tail(mut sum: Sum, tail: &[u8]) -> Sum {
 /// The sum of the pseudo-header of IPv4 (RFC 9293 section 3.1) or IPv6 (RFC 8200 section 8.1), for
 /// `len` bytes of header and payload.
 ///
-/// One formula serves both: what the mapped form of an IPv4 address adds is 0xffff, which is zero in
-/// one's complement.
+/// One formula serves both: what the mapped form of an IPv4 address adds is 0xffff, which is zero
+/// in one's complement.
 #[inline]
 pub fn pseudo_header(src: &Addr, dst: &Addr, protocol: u8, len: usize) -> Sum {
     sum(&src.0).combine(sum(&dst.0)).dword(len as u32).word(u16::from(protocol))

@@ -37,8 +37,8 @@ pub(super) struct Ethernet<'a> {
 }
 
 impl<'a> Ethernet<'a> {
-    /// Splits a packet into its Ethernet header and the bytes after it, if it has both and is of the
-    /// type wanted.
+    /// Splits a packet into its Ethernet header and the bytes after it, if it has both and is of
+    /// the type wanted.
     pub(super) fn split(packet: &'a mut [u8], wanted: EtherType) -> Option<(Self, &'a mut [u8])> {
         let (link, ether_type) = Link::parse(packet).ok()?;
         let (header, rest) = packet.split_at_mut_checked(link.header_len())?;

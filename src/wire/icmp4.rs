@@ -112,9 +112,9 @@ const ECHO_HEADER_LEN: usize = 8;
 /// Turns a packet with an echo request into the reply to it: addresses swapped on both layers, the
 /// time to live fresh, both checksums right.
 ///
-/// Returns the length of the reply, padding excluded. None, and nothing changed, if the packet is no
-/// echo request that should be answered: it has IP options, was sent to a group (RFC 1122 section
-/// 3.2.2.6), or comes from nobody. The checksum is taken as verified.
+/// Returns the length of the reply, padding excluded. None, and nothing changed, if the packet is
+/// no echo request that should be answered: it has IP options, was sent to a group (RFC 1122
+/// section 3.2.2.6), or comes from nobody. The checksum is taken as verified.
 pub fn echo_reply_in_place(packet: &mut [u8]) -> Option<usize> {
     let (ethernet, bytes) = Ethernet::split(packet, EtherType::IPV4)?;
     let available = bytes.len();

@@ -116,9 +116,10 @@ const ECHO_HEADER_LEN: usize = 8;
 /// Turns a packet with an echo request into the reply to it: addresses swapped on both layers, the
 /// hop limit fresh, the checksum right.
 ///
-/// Returns the length of the reply, padding excluded. None, and nothing changed, if the packet is no
-/// echo request that should be answered: it has extension headers, was sent to a group (answering
-/// is optional, RFC 4443 section 4.2), or comes from nobody. The checksum is taken as verified.
+/// Returns the length of the reply, padding excluded. None, and nothing changed, if the packet is
+/// no echo request that should be answered: it has extension headers, was sent to a group
+/// (answering is optional, RFC 4443 section 4.2), or comes from nobody. The checksum is taken as
+/// verified.
 pub fn echo_reply_in_place(packet: &mut [u8]) -> Option<usize> {
     let (ethernet, bytes) = Ethernet::split(packet, EtherType::IPV6)?;
     let (header, rest) = ipv6::Header::mut_from_prefix(bytes).ok()?;

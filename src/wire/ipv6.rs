@@ -10,8 +10,8 @@ use super::reject::Reject;
 /// Bytes of the fixed header.
 pub(super) const HEADER_LEN: usize = 40;
 
-/// Extension headers walked before a packet is refused. Honest packets have two at most; the walk is
-/// work that a stranger orders (RFC 8504 section 5.3).
+/// Extension headers walked before a packet is refused. Honest packets have two at most; the walk
+/// is work that a stranger orders (RFC 8504 section 5.3).
 pub const MAX_EXTENSION_HEADERS: usize = 8;
 
 /// Options looked at in one extension header, padding included (RFC 8504 section 5.3).
@@ -184,7 +184,9 @@ impl Repr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
     use proptest::prelude::*;
+    use proptest::sample::select;
 
     const TCP: u8 = 6;
 
@@ -294,8 +296,8 @@ mod tests {
 
         #[test]
         fn any_chain_is_safe(
-            first in prop::sample::select(vec![0u8, 43, 44, 51, 60]),
-            rest in prop::collection::vec(prop::sample::select(vec![0u8, 1, 6, 43, 51, 60]), 0..200),
+            first in select(vec![0u8, 43, 44, 51, 60]),
+            rest in vec(select(vec![0u8, 1, 6, 43, 51, 60]), 0..200),
         ) {
             if let Ok((_, start, len)) = outcome(first, &rest) {
                 prop_assert_eq!(usize::from(start) + len, HEADER_LEN + rest.len());

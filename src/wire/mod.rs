@@ -1,8 +1,8 @@
 //! What travels on the wire: packets read into plain values, and values written as packets.
 //!
 //! [`parse`](parse()) reads a frame once, at the edge, and checks all there is to check; what comes
-//! out is `Copy`, borrows nothing, and is trusted from there on. A packet that can't be taken yields
-//! a [`Reject`], one reason among a fixed number, to be counted. The other way,
+//! out is `Copy`, borrows nothing, and is trusted from there on. A packet that can't be taken
+//! yields a [`Reject`], one reason among a fixed number, to be counted. The other way,
 //! [`tcp::Headers::emit`] writes everything before a payload that is already in place, and [`arp`],
 //! [`ndp`], [`icmp4`] and [`icmp6`] write the few packets that a host must answer with.
 //!

@@ -170,9 +170,10 @@ pub const fn multicast_mac(group: Addr) -> Mac {
     Mac([0x33, 0x33, a, b, c, d])
 }
 
-/// Writes a solicitation: `link.src`, which has `src`, asks `dst` who has `target`. To find it, `dst`
-/// is [`solicited_node`] and `link.dst` its [`multicast_mac`]; to see whether it is still there, both
-/// are the neighbour's own. With `src` unspecified no hardware address is told (RFC 4861 section 4.3).
+/// Writes a solicitation: `link.src`, which has `src`, asks `dst` who has `target`. To find it,
+/// `dst` is [`solicited_node`] and `link.dst` its [`multicast_mac`]; to see whether it is still
+/// there, both are the neighbour's own. With `src` unspecified no hardware address is told (RFC
+/// 4861 section 4.3).
 ///
 /// Returns the packet's length, at most [`MAX_LEN`].
 ///

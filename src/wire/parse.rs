@@ -40,7 +40,6 @@ pub struct Parsed {
 
 /// What a packet carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all packets are the largest, TCP")]
 pub enum Body {
     /// A TCP segment.
     Tcp(tcp::Segment),

@@ -56,8 +56,8 @@ impl CongestionControl for NewReno {
             return;
         }
         if self.in_slow_start() {
-            // RFC 5681 equation 2: at most a segment for an ACK, whatever it covers; a receiver that
-            // splits its acknowledgements gains nothing.
+            // RFC 5681 equation 2: at most a segment for an ACK, whatever it covers; a receiver
+            // that splits its acknowledgements gains nothing.
             self.set_cwnd(self.cwnd.saturating_add(acked.min(self.smss())));
         } else {
             // RFC 5681 section 3.1 (and RFC 3465 section 2.1): a segment for a window acknowledged,
@@ -82,8 +82,8 @@ impl CongestionControl for NewReno {
     }
 
     fn on_partial_ack(&mut self, acked: u32) {
-        // RFC 6582 section 3.2 step 3: deflate by what was acknowledged, and let one segment out for a
-        // whole one that left.
+        // RFC 6582 section 3.2 step 3: deflate by what was acknowledged, and let one segment out
+        // for a whole one that left.
         let kept = if acked >= self.smss() { self.smss() } else { 0 };
         self.set_cwnd(self.cwnd.saturating_sub(acked).saturating_add(kept));
     }
@@ -94,8 +94,8 @@ impl CongestionControl for NewReno {
     }
 
     fn on_timeout(&mut self, flight: u32, first: bool) {
-        // RFC 5681 section 3.1: ssthresh is held when the same segment times out again, since by then
-        // what is in flight says nothing any more.
+        // RFC 5681 section 3.1: ssthresh is held when the same segment times out again, since by
+        // then what is in flight says nothing any more.
         if first {
             self.halve(flight);
         }

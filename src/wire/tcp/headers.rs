@@ -114,7 +114,7 @@ impl Headers {
         .to_bytes()
     }
 
-    /// Writes the TCP header and its options at the beginning of `bytes`, and the checksum over all.
+    /// Writes the TCP header and its options at the beginning of `bytes`, the checksum over all.
     #[inline]
     fn emit_tcp(&self, bytes: &mut [u8], options_len: usize) {
         let len = bytes.len();

@@ -5,8 +5,8 @@ use crate::wire::seq::Seq;
 /// SACK blocks in one segment, at most: four fill the 40 bytes of options.
 pub const MAX_SACK_BLOCKS: usize = 4;
 
-/// Up to four ranges of sequence numbers, each from its left edge up to but excluding its right one,
-/// in the order sent. Nothing is checked: a peer can send any.
+/// Up to four ranges of sequence numbers, each from its left edge up to but excluding its right
+/// one, in the order sent. Nothing is checked: a peer can send any.
 #[derive(Clone, Copy, Default)]
 pub struct SackBlocks {
     /// Edges beyond `len` are zero.

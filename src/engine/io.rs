@@ -1,0 +1,216 @@
+//! The way out: headers are put before payloads and handed to the device, one kick a turn.
+
+use std::sync::Arc;
+
+use crossbeam_utils::CachePadded;
+
+use super::counters::{Counter, Counters};
+use super::flow::{Flow, Hop};
+use crate::device::{Class, Device, Frame, Pool};
+use crate::tcp::{LocalOffer, Settings};
+use crate::time::Instant;
+use crate::wire::tcp::{Flags, Headers, Options};
+use crate::wire::{Addr, Cidr, DEFAULT_HOP_LIMIT, Mac, Seq};
+
+/// One of our addresses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Local {
+    pub(crate) cidr: Cidr,
+    pub(crate) owned: bool,
+}
+
+/// The fields of a segment that differ from one to the next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fields {
+    pub(crate) seq: Seq,
+    pub(crate) ack: Seq,
+    pub(crate) flags: Flags,
+    pub(crate) window: u16,
+    pub(crate) options: Options,
+}
+
+/// What everything that sends needs: device, pool, our addresses, the time.
+#[derive(Debug)]
+pub(crate) struct Io<D> {
+    pub(crate) device: D,
+    pub(crate) pool: Pool,
+    pub(crate) counters: Arc<CachePadded<Counters>>,
+    pub(crate) locals: Vec<Local>,
+    pub(crate) settings: Settings,
+    pub(crate) now: Instant,
+    mac: Mac,
+    offer_v4: LocalOffer,
+    offer_v6: LocalOffer,
+    /// Segments that answer nothing of ours, still allowed in this second.
+    replies_left: u32,
+    replies_per_second: u32,
+    replies_since: Instant,
+}
+
+impl<D: Device> Io<D> {
+    pub(crate) fn new(
+        device: D,
+        locals: Vec<Local>,
+        settings: Settings,
+        replies_per_second: u32,
+    ) -> Io<D> {
+        let link = device.link();
+        let mtu = link.mtu.min(max_packet(device.pool()));
+        Io {
+            pool: device.pool().clone(),
+            counters: Counters::new(),
+            locals,
+            now: Instant::ZERO,
+            mac: Mac(link.mac),
+            offer_v4: LocalOffer::new(&settings.config, mtu, true),
+            offer_v6: LocalOffer::new(&settings.config, mtu, false),
+            settings,
+            replies_left: replies_per_second,
+            replies_per_second,
+            replies_since: Instant::ZERO,
+            device,
+        }
+    }
+
+    pub(crate) fn mac(&self) -> Mac {
+        self.mac
+    }
+
+    /// What we offer in a handshake with this peer.
+    pub(crate) fn offer(&self, remote: Addr) -> LocalOffer {
+        if remote.is_v4() { self.offer_v4 } else { self.offer_v6 }
+    }
+
+    /// Index of one of our addresses.
+    pub(crate) fn local_index(&self, addr: Addr) -> Option<u16> {
+        self.locals.iter().position(|local| local.cidr.addr == addr).map(|index| index as u16)
+    }
+
+    fn headers(&self, flow: &Flow, hop: Hop, fields: &Fields) -> Headers {
+        Headers {
+            link: hop.link(self.mac),
+            src: self.locals[usize::from(flow.local)].cidr.addr,
+            dst: flow.remote,
+            src_port: flow.local_port,
+            dst_port: flow.remote_port,
+            seq: fields.seq,
+            ack: fields.ack,
+            flags: fields.flags,
+            window: fields.window,
+            urgent: 0,
+            hop_limit: DEFAULT_HOP_LIMIT,
+            ecn: 0,
+            flow_label: 0,
+            options: fields.options,
+        }
+    }
+
+    /// Sends the payload in `frame` with headers in front; its view is the payload again afterwards.
+    /// False, and nothing sent, if the device has no room.
+    pub(crate) fn send(
+        &mut self,
+        frame: &mut Frame,
+        flow: &Flow,
+        hop: Hop,
+        fields: &Fields,
+    ) -> bool {
+        if self.device.room() == 0 {
+            return false;
+        }
+        let headers = self.headers(flow, hop, fields);
+        let len = headers.len();
+        frame.prepend(len);
+        headers.emit(self.pool.bytes_mut(frame));
+        let sent = self.device.transmit(frame);
+        frame.advance(len);
+        if sent {
+            self.counters.inc(Counter::SegmentsSent);
+        }
+        sent
+    }
+
+    /// Sends a segment with no payload, or the few bytes of `payload`, in a frame of its own.
+    /// False (counted) if there is no frame or no room.
+    pub(crate) fn send_control(
+        &mut self,
+        flow: &Flow,
+        hop: Hop,
+        fields: &Fields,
+        payload: &[u8],
+    ) -> bool {
+        if self.device.room() == 0 {
+            self.counters.inc(Counter::DropTransmitFull);
+            return false;
+        }
+        let Some(mut frame) = self.pool.alloc(Class::Control) else {
+            self.counters.inc(Counter::DropNoFrames);
+            return false;
+        };
+        self.pool.extend(&mut frame, payload.len());
+        self.pool.bytes_mut(&mut frame).copy_from_slice(payload);
+        let sent = self.send(&mut frame, flow, hop, fields);
+        self.pool.release(frame);
+        sent
+    }
+
+    /// RST, with an ACK if `ack` is given.
+    pub(crate) fn send_reset(
+        &mut self,
+        flow: &Flow,
+        hop: Hop,
+        seq: Seq,
+        ack: Option<Seq>,
+    ) -> bool {
+        let flags = if ack.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
+        let fields = Fields {
+            seq,
+            ack: ack.unwrap_or(Seq(0)),
+            flags,
+            window: 0,
+            options: Options::default(),
+        };
+        let sent = self.send_control(flow, hop, &fields, &[]);
+        if sent {
+            self.counters.inc(Counter::ResetsSent);
+        }
+        sent
+    }
+
+    /// Whether one more answer to something unasked may go out (RFC 5961 section 7); counted if not.
+    pub(crate) fn may_reply(&mut self) -> bool {
+        if self.now.since(self.replies_since).as_secs() >= 1 {
+            self.replies_since = self.now;
+            self.replies_left = self.replies_per_second;
+        }
+        if self.replies_left == 0 {
+            self.counters.inc(Counter::DropReplyLimit);
+            return false;
+        }
+        self.replies_left -= 1;
+        true
+    }
+
+    /// Sends a packet that is neither TCP nor built from a received one: `write` fills it and returns
+    /// its length.
+    pub(crate) fn send_packet(&mut self, write: impl FnOnce(&mut [u8]) -> usize) -> bool {
+        let Some(mut frame) = self.pool.alloc(Class::Control) else {
+            self.counters.inc(Counter::DropNoFrames);
+            return false;
+        };
+        let room = self.pool.tailroom(&frame);
+        self.pool.extend(&mut frame, room);
+        let len = write(self.pool.bytes_mut(&mut frame));
+        frame.truncate(len);
+        let sent = self.device.transmit(&frame);
+        if !sent {
+            self.counters.inc(Counter::DropTransmitFull);
+        }
+        self.pool.release(frame);
+        sent
+    }
+}
+
+/// Largest IP packet that fits a frame when we build it, the link header not counted.
+fn max_packet(pool: &Pool) -> u16 {
+    (pool.frame_size() - Pool::TX_HEADROOM) as u16
+}

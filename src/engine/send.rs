@@ -1,0 +1,232 @@
+//! From a connection's queue to the device: what [`tcp::output`](crate::tcp) decides is built and sent.
+
+use super::counters::Counter;
+use super::io::{Fields, Io};
+use super::slots::Slot;
+use crate::app::split_frame;
+use crate::device::{Device, FrameRef, Place};
+use crate::tcp::output::{Next, Unsent};
+use crate::tcp::{Facts, LocalOffer, State};
+use crate::wire::Seq;
+use crate::wire::tcp::{Flags, Options};
+
+/// Whether everything that may be sent was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    All,
+    /// The device or the pool had no room: try again next turn.
+    Blocked,
+}
+
+impl<C> Slot<C> {
+    /// Sends what may be sent now, acknowledges what must be, arms what must be armed.
+    pub(crate) fn output<D: Device>(&mut self, io: &mut Io<D>) -> Sent {
+        let mut result = Sent::All;
+        if !self.outbox.queue.is_empty() {
+            self.tcb.before_sending(io.now);
+        }
+        while let Some(next) = self.next_segment(io) {
+            if !self.transmit(&next, io) {
+                result = Sent::Blocked;
+                break;
+            }
+        }
+        if !self.acknowledge(io) {
+            result = Sent::Blocked;
+        }
+        let waiting = !self.outbox.queue.is_empty();
+        self.tcb.settle(waiting, &io.settings, io.now);
+        result
+    }
+
+    fn next_segment<D>(&mut self, io: &Io<D>) -> Option<Next> {
+        let first = self.outbox.queue.front().some().map_or(0, |at| io.pool.queued_len(at));
+        let unsent = Unsent { bytes: self.outbox.queue.bytes(), first };
+        self.tcb.next_segment(unsent, &io.settings)
+    }
+
+    /// False if there is no room or no frame.
+    fn transmit<D: Device>(&mut self, next: &Next, io: &mut Io<D>) -> bool {
+        let fields = self.fields(next.seq, next.flags, io);
+        if next.len == 0 {
+            if !io.send_control(&self.flow, self.hop, &fields, &[]) {
+                return false;
+            }
+        } else if !self.transmit_front(next, &fields, io) {
+            return false;
+        }
+        self.advertised(&fields);
+        self.tcb.sent(next, io.now);
+        if next.again {
+            io.counters.inc(Counter::Retransmissions);
+        } else {
+            io.counters.add(Counter::BytesSent, u64::from(next.len));
+        }
+        true
+    }
+
+    /// Moves the front of the send queue to the queue of what is in flight.
+    fn transmit_front<D: Device>(&mut self, next: &Next, fields: &Fields, io: &mut Io<D>) -> bool {
+        let queue = &mut self.outbox.queue;
+        let front = queue.front();
+        // Sent before, and the device has not even finished that.
+        if io.pool.is_posted(front) || io.device.room() == 0 {
+            return false;
+        }
+        if next.len < io.pool.queued_len(front) {
+            let split = split_frame(&io.pool, queue, FrameRef::NONE, next.len as usize, SENDING);
+            if split.is_none() {
+                return false;
+            }
+        }
+        let Some(mut frame) = queue.pop_front(&io.pool, SENDING) else { return false };
+        let sent = io.send(&mut frame, &self.flow, self.hop, fields);
+        if sent {
+            let at = self.outbox.in_flight.push_back(&io.pool, frame, SENDING);
+            io.pool.set_sent_at(at, io.now.micros32());
+        } else {
+            queue.insert_after(&io.pool, FrameRef::NONE, frame, SENDING);
+        }
+        sent
+    }
+
+    /// Sends the segment at SND.UNA again, whatever the windows say (RFC 5681 section 3.2).
+    pub(crate) fn retransmit_first<D: Device>(&mut self, io: &mut Io<D>) {
+        let at = self.outbox.in_flight.front();
+        if at == FrameRef::NONE {
+            if self.tcb.has(Facts::FIN_SENT) && self.outbox.queue.is_empty() {
+                self.tcb.snd_nxt = self.tcb.snd_una;
+            }
+            return;
+        }
+        if io.pool.is_posted(at) {
+            return;
+        }
+        let last = at == self.outbox.in_flight.back() && self.outbox.queue.is_empty();
+        let mut flags = Flags::ACK;
+        flags.set(Flags::FIN, last && self.tcb.has(Facts::FIN_SENT));
+        flags.set(Flags::PSH, last);
+        let fields = self.fields(self.tcb.snd_una, flags, io);
+        let Slot { outbox, flow, hop, .. } = self;
+        let sent = outbox
+            .in_flight
+            .edit(&io.pool, at, SENDING, |frame| io.send(frame, flow, *hop, &fields));
+        if sent {
+            io.pool.set_sent_at(at, io.now.micros32());
+            io.counters.inc(Counter::Retransmissions);
+            io.counters.inc(Counter::FastRetransmits);
+            self.advertised(&fields);
+            self.tcb.retransmitted(io.now);
+        }
+    }
+
+    /// Everything in flight is to be sent again, from SND.UNA on.
+    pub(crate) fn go_back<D>(&mut self, io: &Io<D>) {
+        self.outbox.queue.prepend(&io.pool, &mut self.outbox.in_flight);
+    }
+
+    /// Sends the ACKs that must go now. False if there was no room for them.
+    fn acknowledge<D: Device>(&mut self, io: &mut Io<D>) -> bool {
+        if matches!(self.tcb.state, State::SynSent | State::SynReceived) {
+            return true;
+        }
+        let due = self.tcb.has(Facts::ACK_NOW)
+            || self.tcb.window_update_due(
+                io.settings.config.receive_buffer,
+                self.inbox.charged(),
+            ) && !self.tcb.state.peer_has_finished();
+        if !due {
+            return true;
+        }
+        for _ in 0..self.tcb.dup_acks_owed.max(1) {
+            if !self.send_ack(self.tcb.bare_seq(), &[], io) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// An ACK, a keep-alive or a probe: no sequence number of its own.
+    fn send_ack<D: Device>(&mut self, seq: Seq, payload: &[u8], io: &mut Io<D>) -> bool {
+        let fields = self.fields(seq, Flags::ACK, io);
+        let sent = io.send_control(&self.flow, self.hop, &fields, payload);
+        if sent {
+            self.advertised(&fields);
+            self.tcb.ack_sent();
+        }
+        sent
+    }
+
+    /// RFC 9293 section 3.8.4: a segment that is just not acceptable, so that it is answered.
+    pub(crate) fn send_keep_alive<D: Device>(&mut self, io: &mut Io<D>) {
+        if self.send_ack(self.tcb.snd_nxt - 1, &[], io) {
+            io.counters.inc(Counter::KeepAliveProbes);
+        }
+    }
+
+    /// RFC 9293 section 3.8.6.1: one byte of data into the closed window. It is a copy: the frame it
+    /// lies in goes later, when there is a window for more.
+    pub(crate) fn send_probe<D: Device>(&mut self, io: &mut Io<D>) {
+        let queues = [&self.outbox.in_flight, &self.outbox.queue];
+        let byte = queues
+            .into_iter()
+            .find_map(|queue| queue.chunks(&io.pool).next().and_then(|chunk| chunk.first().copied()));
+        let Some(byte) = byte else { return };
+        if self.send_ack(self.tcb.snd_una, &[byte], io) {
+            self.tcb.probed();
+            io.counters.inc(Counter::ZeroWindowProbes);
+        }
+    }
+
+    /// RST from our side: ABORT (RFC 9293 section 3.10.5).
+    pub(crate) fn send_abort<D: Device>(&mut self, io: &mut Io<D>) {
+        if self.tcb.state == State::SynSent {
+            return;
+        }
+        io.send_reset(&self.flow, self.hop, self.tcb.bare_seq(), Some(self.tcb.rcv_nxt));
+    }
+
+    fn fields<D: Device>(&self, seq: Seq, flags: Flags, io: &Io<D>) -> Fields {
+        let buffer = io.settings.config.receive_buffer;
+        if flags.contains(Flags::SYN) {
+            let offer = io.offer(self.flow.remote);
+            return Fields {
+                seq,
+                ack: if flags.contains(Flags::ACK) { self.tcb.rcv_nxt } else { Seq(0) },
+                flags,
+                window: syn_window(buffer),
+                options: self.syn_options(flags, &offer, io),
+            };
+        }
+        let (window, _) = self.tcb.window_to_advertise(buffer, self.inbox.charged());
+        let timestamps = self.tcb.timestamps(io.now);
+        let options = Options { timestamps, ..Options::default() };
+        Fields { seq, ack: self.tcb.rcv_nxt, flags, window, options }
+    }
+
+    fn syn_options<D: Device>(&self, flags: Flags, offer: &LocalOffer, io: &Io<D>) -> Options {
+        let mut timestamps = self.tcb.raw_timestamps(io.now);
+        if !flags.contains(Flags::ACK) {
+            timestamps.echo = 0;
+            return offer.options(None, timestamps);
+        }
+        let scale = offer.window_scale.filter(|_| self.tcb.has(Facts::WINDOW_SCALING));
+        let timestamps = self.tcb.has(Facts::TIMESTAMPS).then_some(timestamps);
+        Options { mss: Some(offer.mss), window_scale: scale, timestamps, ..Options::default() }
+    }
+
+    fn advertised(&mut self, fields: &Fields) {
+        if fields.flags.contains(Flags::ACK) {
+            let syn = fields.flags.contains(Flags::SYN);
+            let scale = if syn { 0 } else { self.tcb.rcv_scale };
+            self.tcb.advertised(u32::from(fields.window) << scale);
+        }
+    }
+}
+
+const SENDING: Place = Place::Sending;
+
+/// The window in a SYN or SYN-ACK, which is never scaled (RFC 7323 section 2.2).
+pub(crate) fn syn_window(buffer: u32) -> u16 {
+    buffer.min(u32::from(u16::MAX)) as u16
+}

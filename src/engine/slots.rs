@@ -1,0 +1,215 @@
+//! Connection slots: the connections of one core, found by index, told apart by generation.
+
+use bitflags::bitflags;
+
+use super::flow::{Flow, Hop};
+use crate::app::{Close, ConnId, CoreId, Inbox, Outbox, Role};
+use crate::device::FrameQueue;
+use crate::tcp::Tcb;
+use crate::time::Tick;
+
+bitflags! {
+    /// What a connection waits for in this turn.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Pending: u16 {
+        /// In the list of connections to be looked at.
+        const LISTED = 1;
+        /// `on_data` is due.
+        const DATA = 1 << 1;
+        /// `on_space` is due.
+        const SPACE = 1 << 2;
+        /// `on_timer` is due.
+        const TIMER = 1 << 3;
+        /// Another callback ran: unread bytes are offered again.
+        const OFFER = 1 << 4;
+        /// In a listener's accept queue.
+        const ACCEPT = 1 << 5;
+        /// `armed_at` is set: the wheel will look at the connection.
+        const ARMED = 1 << 6;
+        /// `timer_at` is set.
+        const APP_TIMER = 1 << 7;
+        /// In the list of those that wait for frames.
+        const STARVED = 1 << 8;
+        /// The drain was announced.
+        const DRAIN = 1 << 9;
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Slot<C> {
+    pub(crate) tcb: Tcb,
+    pub(crate) flow: Flow,
+    pub(crate) hop: Hop,
+    pub(crate) inbox: Inbox,
+    pub(crate) outbox: Outbox,
+    /// Received beyond a hole, by sequence number, without overlaps.
+    pub(crate) out_of_order: FrameQueue,
+    pub(crate) pending: Pending,
+    /// When the wheel will look at the connection: perhaps earlier than anything is due.
+    pub(crate) armed_at: Tick,
+    /// The application's timer.
+    pub(crate) timer_at: Tick,
+    pub(crate) id: ConnId,
+    pub(crate) role: Role,
+    /// Set when the connection is over and `on_close` is due.
+    pub(crate) over: Option<Close>,
+    /// The application's state, from `on_open` on.
+    pub(crate) app: Option<C>,
+}
+
+#[derive(Debug)]
+struct Entry<C> {
+    generation: u32,
+    next_free: u32,
+    slot: Option<Slot<C>>,
+}
+
+/// All slots of a core. Memory is reserved at the start and touched as connections need it.
+#[derive(Debug)]
+pub(crate) struct Slots<C> {
+    core: CoreId,
+    entries: Vec<Entry<C>>,
+    limit: u32,
+    free_head: u32,
+    used: u32,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl<C> Slots<C> {
+    pub(crate) fn new(core: CoreId, limit: u32) -> Slots<C> {
+        let limit = limit.min(ConnId::MAX_SLOTS);
+        let entries = Vec::with_capacity(limit as usize);
+        Slots { core, entries, limit, free_head: NONE, used: 0 }
+    }
+
+    pub(crate) fn used(&self) -> u32 {
+        self.used
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.used >= self.limit
+    }
+
+    /// Fills a free slot with what `make` builds for its name; `None` if there is none free.
+    pub(crate) fn insert(&mut self, make: impl FnOnce(ConnId) -> Slot<C>) -> Option<u32> {
+        if self.is_full() {
+            return None;
+        }
+        if self.free_head == NONE {
+            self.free_head = self.entries.len() as u32;
+            self.entries.push(Entry { generation: 0, next_free: NONE, slot: None });
+        }
+        let index = self.free_head;
+        let entry = &mut self.entries[index as usize];
+        self.free_head = entry.next_free;
+        entry.slot = Some(make(ConnId::new(self.core, index, entry.generation)));
+        self.used += 1;
+        Some(index)
+    }
+
+    /// Empties a slot; its name is stale from now on.
+    ///
+    /// # Panics
+    /// If the slot is free.
+    pub(crate) fn remove(&mut self, index: u32) -> Slot<C> {
+        let entry = &mut self.entries[index as usize];
+        let slot = entry.slot.take().expect("a slot that is used");
+        entry.generation = (entry.generation + 1) & ConnId::GENERATION_MASK;
+        entry.next_free = self.free_head;
+        self.free_head = index;
+        self.used -= 1;
+        slot
+    }
+
+    /// The connection in a slot that is known to be used.
+    ///
+    /// # Panics
+    /// If the slot is free: whoever had the index kept it too long.
+    #[inline]
+    pub(crate) fn at(&mut self, index: u32) -> &mut Slot<C> {
+        self.entries[index as usize].slot.as_mut().expect("a slot that is used")
+    }
+
+    /// The connection in a slot, if it is used.
+    pub(crate) fn get(&self, index: u32) -> Option<&Slot<C>> {
+        self.entries.get(index as usize)?.slot.as_ref()
+    }
+
+    /// The index of the connection with this name, if it still lives.
+    pub(crate) fn find(&self, id: ConnId) -> Option<u32> {
+        let slot = self.get(id.slot())?;
+        (slot.id == id).then_some(id.slot())
+    }
+
+    /// Indices of all used slots, in no order that means anything.
+    pub(crate) fn indices(&self) -> impl Iterator<Item = u32> + '_ {
+        let used = self.entries.iter().enumerate().filter(|(_, entry)| entry.slot.is_some());
+        used.map(|(index, _)| index as u32)
+    }
+
+    /// Asks the cache for the first lines of a slot.
+    #[inline]
+    pub(crate) fn prefetch(&self, index: u32) {
+        if let Some(entry) = self.entries.get(index as usize) {
+            crate::device::prefetch::read(entry);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::{LocalOffer, Settings, TcpConfig};
+    use crate::time::Instant;
+    use crate::wire::{Addr, Seq};
+
+    fn slot(id: ConnId) -> Slot<u8> {
+        let settings = Settings::new(TcpConfig::default());
+        let offer = LocalOffer::new(&settings.config, 1_500, true);
+        Slot {
+            tcb: Tcb::connect(Seq(0), 0, &offer, &settings, Instant::ZERO),
+            flow: Flow {
+                remote: Addr::UNSPECIFIED_V4,
+                remote_port: 1,
+                local_port: 2,
+                local: 0,
+            },
+            hop: Hop::to([0; 6]),
+            inbox: Inbox::new(),
+            outbox: Outbox::new(1_460),
+            out_of_order: FrameQueue::new(),
+            pending: Pending::default(),
+            armed_at: Tick(0),
+            timer_at: Tick(0),
+            id,
+            role: Role::Accepted,
+            over: None,
+            app: None,
+        }
+    }
+
+    #[test]
+    fn a_name_is_stale_once_its_slot_is_free() {
+        let mut slots = Slots::new(CoreId(3), 2);
+        let first = slots.insert(slot).expect("room");
+        let id = slots.at(first).id;
+        assert_eq!(slots.find(id), Some(first));
+        slots.remove(first);
+        assert_eq!(slots.find(id), None);
+        let again = slots.insert(slot).expect("room");
+        assert_eq!(again, first);
+        assert_ne!(slots.at(again).id, id);
+        assert_eq!(slots.find(id), None);
+    }
+
+    #[test]
+    fn no_more_than_the_limit() {
+        let mut slots = Slots::new(CoreId(0), 2);
+        assert!(slots.insert(slot).is_some() && slots.insert(slot).is_some());
+        assert!(slots.is_full());
+        assert!(slots.insert(slot).is_none());
+        assert_eq!(slots.indices().count(), 2);
+    }
+}

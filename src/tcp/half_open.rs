@@ -1,0 +1,164 @@
+//! SYN-RECEIVED of a passive open, in as few bytes as it takes.
+
+use core::time::Duration;
+
+use super::negotiate::{Agreed, LocalOffer};
+use super::outcome::{Answer, Drop};
+use super::settings::Settings;
+use super::tcb::{Facts, State, Tcb, timestamp_clock};
+use crate::time::Instant;
+use crate::wire::Seq;
+use crate::wire::tcp::{Flags, Options, Segment, Timestamps};
+
+/// A connection of which we have the SYN and whose SYN-ACK we have sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HalfOpen {
+    pub(crate) iss: Seq,
+    pub(crate) irs: Seq,
+    ts_recent: u32,
+    pub(crate) ts_offset: u32,
+    agreed: Agreed,
+    /// When the first SYN-ACK was sent, in wrapping microseconds.
+    sent_us: u32,
+    /// SYN-ACK retransmissions.
+    tries: u8,
+}
+
+/// What a segment means to a half-open connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HalfOpenVerdict {
+    /// The handshake is complete: make a [`Tcb`] and give it this segment.
+    Accept,
+    /// The SYN again: so goes the SYN-ACK.
+    SendAgain,
+    /// The peer takes it back.
+    Forget,
+    Refuse(Drop, Answer),
+}
+
+impl HalfOpen {
+    /// From an acceptable SYN (RFC 9293 section 3.10.7.2).
+    pub(crate) fn new(
+        syn: &Segment,
+        iss: Seq,
+        ts_offset: u32,
+        offer: &LocalOffer,
+        now: Instant,
+    ) -> HalfOpen {
+        HalfOpen {
+            sent_us: now.micros32(),
+            iss,
+            irs: syn.seq,
+            ts_recent: syn.options.timestamps.map_or(0, |timestamps| timestamps.value),
+            ts_offset,
+            agreed: Agreed::new(offer, &syn.options, syn.dst.is_v4()),
+            tries: 0,
+        }
+    }
+
+    /// Options of our SYN-ACK.
+    pub(crate) fn options(&self, offer: &LocalOffer, now: Instant) -> Options {
+        offer.options(Some(&self.agreed), self.timestamps(now))
+    }
+
+    fn timestamps(&self, now: Instant) -> Timestamps {
+        Timestamps {
+            value: timestamp_clock(now).wrapping_add(self.ts_offset),
+            echo: self.ts_recent,
+        }
+    }
+
+    /// Timestamp option of an answer, if the connection has timestamps.
+    pub(crate) fn answer_options(&self, now: Instant) -> Options {
+        Options {
+            timestamps: self.agreed.timestamps.then(|| self.timestamps(now)),
+            ..Options::default()
+        }
+    }
+
+    /// The SYN-ACK timer expired: how long to wait after sending it once more; `None` to give up.
+    pub(crate) fn next_try(&mut self, settings: &Settings) -> Option<Duration> {
+        if self.tries >= settings.config.syn_retries {
+            return None;
+        }
+        self.tries += 1;
+        let wait = settings.rto.initial().saturating_mul(1 << u32::from(self.tries.min(16)));
+        Some(wait.min(settings.rto.max()))
+    }
+
+    /// SEGMENT ARRIVES in SYN-RECEIVED after a passive open (RFC 9293 section 3.10.7.4).
+    pub(crate) fn segment_arrives(&self, segment: &Segment, window: u32) -> HalfOpenVerdict {
+        let (flags, rcv_nxt) = (segment.flags, self.irs + 1);
+        if flags.contains(Flags::SYN) && !flags.intersects(Flags::ACK | Flags::RST) {
+            return if segment.seq == self.irs {
+                HalfOpenVerdict::SendAgain
+            } else if segment.seq.within(rcv_nxt, window) {
+                // Fourth: back to LISTEN; the peer's next SYN starts afresh.
+                HalfOpenVerdict::Forget
+            } else {
+                HalfOpenVerdict::Refuse(Drop::OutOfWindow, Answer::Ack)
+            };
+        }
+        let old = self.agreed.timestamps
+            && !flags.contains(Flags::RST)
+            && segment
+                .options
+                .timestamps
+                .is_none_or(|timestamps| Seq(timestamps.value).before(Seq(self.ts_recent)));
+        if old {
+            return HalfOpenVerdict::Refuse(Drop::Paws, Answer::Nothing);
+        }
+        if !segment.seq.within(rcv_nxt, window.max(1)) {
+            let reset = flags.contains(Flags::RST);
+            let answer = if reset { Answer::Nothing } else { Answer::Ack };
+            return HalfOpenVerdict::Refuse(Drop::OutOfWindow, answer);
+        }
+        if flags.contains(Flags::RST) {
+            return if segment.seq == rcv_nxt {
+                HalfOpenVerdict::Forget
+            } else {
+                HalfOpenVerdict::Refuse(Drop::BadReset, Answer::Challenge)
+            };
+        }
+        if flags.contains(Flags::SYN) {
+            return HalfOpenVerdict::Refuse(Drop::OutOfWindow, Answer::Challenge);
+        }
+        if !flags.contains(Flags::ACK) {
+            return HalfOpenVerdict::Refuse(Drop::BadAck, Answer::Nothing);
+        }
+        if segment.ack != self.iss + 1 {
+            return HalfOpenVerdict::Refuse(Drop::BadAck, Answer::Reset { seq: segment.ack });
+        }
+        HalfOpenVerdict::Accept
+    }
+
+    /// The connection in ESTABLISHED, before the segment that completed the handshake is given to it.
+    /// `syn_window` is what our SYN-ACK advertised.
+    pub(crate) fn accept(
+        &self,
+        segment: &Segment,
+        syn_window: u32,
+        offer: &LocalOffer,
+        settings: &Settings,
+        now: Instant,
+    ) -> Tcb {
+        let mut tcb = Tcb::connect(self.iss, self.ts_offset, offer, settings, now);
+        tcb.tries = self.tries;
+        tcb.agree(&self.agreed, offer, self.irs);
+        tcb.advertised(syn_window);
+        tcb.state = State::SynReceived;
+        tcb.snd_max = self.iss + 1;
+        tcb.snd_nxt = tcb.snd_max;
+        if self.agreed.timestamps {
+            tcb.ts_recent = self.ts_recent;
+            tcb.facts |= Facts::TS_RECENT;
+        }
+        // Karn: the handshake is a measurement only if the SYN-ACK was sent once.
+        tcb.facts.set(Facts::TIMING, self.tries == 0);
+        tcb.rtt_started_us = self.sent_us;
+        tcb.acknowledge_syn(segment, settings, now);
+        let scale = tcb.snd_scale;
+        tcb.take_window(segment, scale);
+        tcb
+    }
+}

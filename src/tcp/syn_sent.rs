@@ -1,0 +1,90 @@
+//! SYN-SENT: RFC 9293 section 3.10.7.3.
+
+use super::negotiate::{Agreed, LocalOffer};
+use super::outcome::{Answer, Drop, Event, Outcome};
+use super::settings::Settings;
+use super::tcb::{Facts, State, Tcb};
+use crate::time::Instant;
+use crate::wire::tcp::{Flags, Segment};
+
+impl Tcb {
+    pub(super) fn syn_sent_arrives(
+        &mut self,
+        segment: &Segment,
+        offer: &LocalOffer,
+        settings: &Settings,
+        now: Instant,
+    ) -> Outcome {
+        let flags = segment.flags;
+        // First: check the ACK bit.
+        let acks = flags.contains(Flags::ACK);
+        if acks && !(segment.ack.after(self.snd_una) && segment.ack.at_or_before(self.snd_max)) {
+            let answer = if flags.contains(Flags::RST) {
+                Answer::Nothing
+            } else {
+                Answer::Reset { seq: segment.ack }
+            };
+            return Outcome::dropped(Drop::BadAck, answer);
+        }
+        // Second: check the RST bit. Without an acceptable ACK it may come from anybody.
+        if flags.contains(Flags::RST) {
+            return if acks {
+                Outcome::event(Event::Refused)
+            } else {
+                Outcome::dropped(Drop::BadReset, Answer::Nothing)
+            };
+        }
+        // Fourth: check the SYN bit.
+        if !flags.contains(Flags::SYN) {
+            return Outcome::dropped(Drop::BadAck, Answer::Nothing);
+        }
+        let agreed = Agreed::new(offer, &segment.options, segment.dst.is_v4());
+        self.agree(&agreed, offer, segment.seq);
+        self.take_timestamp_of_syn(segment, now);
+        self.take_window(segment, 0);
+        self.facts |= Facts::ACK_NOW;
+        if !acks {
+            // Simultaneous open: our SYN goes out again, with an ACK, until it is acknowledged.
+            self.state = State::SynReceived;
+            self.snd_nxt = self.snd_una;
+            return Outcome { ..self.rest_of_syn(segment) };
+        }
+        self.acknowledge_syn(segment, settings, now);
+        Outcome { event: Event::Opened, ..self.rest_of_syn(segment) }
+    }
+
+    /// Our SYN is acknowledged: ESTABLISHED, as far as the ACK goes.
+    pub(super) fn acknowledge_syn(&mut self, segment: &Segment, settings: &Settings, now: Instant) {
+        self.snd_una = segment.ack;
+        self.snd_nxt = self.snd_nxt.max(self.snd_una);
+        self.snd_wl2 = segment.ack;
+        self.state = State::Established;
+        self.facts -= Facts::RETRANSMIT_ARMED;
+        if self.has(Facts::TIMING) {
+            let rtt = now.micros32().wrapping_sub(self.rtt_started_us);
+            self.rtt.sample(rtt, &settings.rto);
+            self.facts -= Facts::TIMING;
+        } else {
+            self.rtt.after_syn_loss(&settings.rto);
+        }
+        self.tries = 0;
+        self.recover = self.snd_una;
+    }
+
+    fn take_timestamp_of_syn(&mut self, segment: &Segment, now: Instant) {
+        if let Some(timestamps) = segment.options.timestamps {
+            self.ts_recent = timestamps.value;
+            self.ts_recent_at = now.tick();
+            self.facts |= Facts::TS_RECENT;
+        }
+    }
+
+    /// Data and FIN on a SYN are not kept: our window was not known to the peer, who sends them again
+    /// (RFC 9293 section 3.10.7.3 leaves it open).
+    fn rest_of_syn(&self, segment: &Segment) -> Outcome {
+        Outcome {
+            drop: (segment.payload_len > 0).then_some(Drop::OutOfWindow),
+            ..Outcome::default()
+        }
+    }
+}

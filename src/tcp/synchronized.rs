@@ -1,0 +1,261 @@
+//! Segments in the synchronized states and SYN-RECEIVED: RFC 9293 section 3.10.7.4, step by step.
+
+use super::congestion::CongestionControl;
+use super::negotiate::LocalOffer;
+use super::outcome::{Answer, Drop, Event, Outcome};
+use super::settings::Settings;
+use super::tcb::{Facts, State, Tcb};
+use crate::time::{Instant, Tick};
+use crate::wire::Seq;
+use crate::wire::tcp::{Flags, Segment};
+
+/// A timestamp this old no longer protects anything: 24 days (RFC 7323 section 5.5); our tick wraps
+/// earlier, so it is given up after a day and a half.
+const TS_RECENT_LIFETIME: u32 = Tick::MAX_AHEAD;
+/// Duplicate ACKs that mean a loss (RFC 5681 section 3.2).
+const DUP_ACK_THRESHOLD: u8 = 3;
+
+/// SEGMENT ARRIVES, for every state that keeps a [`Tcb`].
+pub(crate) fn segment_arrives(
+    tcb: &mut Tcb,
+    segment: &Segment,
+    offer: &LocalOffer,
+    settings: &Settings,
+    now: Instant,
+) -> Outcome {
+    if tcb.state == State::SynSent {
+        return tcb.syn_sent_arrives(segment, offer, settings, now);
+    }
+    // A SYN of a simultaneous open comes before the window and carries an ACK that counts.
+    let mut segment = *segment;
+    if tcb.state == State::SynReceived
+        && segment.flags.contains(Flags::SYN)
+        && segment.seq + 1 == tcb.rcv_nxt
+    {
+        segment.flags -= Flags::SYN;
+        segment.seq += 1;
+    }
+    tcb.synchronized_arrives(&segment, settings, now)
+}
+
+impl Tcb {
+    fn synchronized_arrives(
+        &mut self,
+        segment: &Segment,
+        settings: &Settings,
+        now: Instant,
+    ) -> Outcome {
+        if let Err(refusal) = self.check_sequence(segment, now) {
+            return refusal;
+        }
+        let flags = segment.flags;
+        // Second: check the RST bit (RFC 5961 section 3.2: only an exact one counts).
+        if flags.contains(Flags::RST) {
+            return self.reset_arrives(segment);
+        }
+        // Fourth: check the SYN bit (RFC 5961 section 4.2).
+        if flags.contains(Flags::SYN) {
+            return Outcome::dropped(Drop::OutOfWindow, Answer::Challenge);
+        }
+        // Fifth: check the ACK field.
+        if !flags.contains(Flags::ACK) {
+            return Outcome::dropped(Drop::BadAck, Answer::Nothing);
+        }
+        let mut opened = false;
+        if self.state == State::SynReceived {
+            if !(segment.ack.after(self.snd_una) && segment.ack.at_or_before(self.snd_max)) {
+                return Outcome::dropped(Drop::BadAck, Answer::Reset { seq: segment.ack });
+            }
+            self.acknowledge_syn(segment, settings, now);
+            let scale = self.snd_scale;
+            self.take_window(segment, scale);
+            opened = true;
+        }
+        self.take_timestamp(segment, now);
+        let mut outcome = match self.ack_arrives(segment, settings, now) {
+            Ok(outcome) => outcome,
+            Err(refusal) => return refusal,
+        };
+        if opened {
+            outcome.event = Event::Opened;
+        }
+        if outcome.event != Event::Closed {
+            // Sixth, the URG bit: urgent data is delivered in line (RFC 6093 section 4).
+            self.text_arrives(segment, &mut outcome);
+        }
+        outcome
+    }
+
+    /// First: check the sequence number; before it, the timestamp (RFC 7323 section 5.3).
+    fn check_sequence(&mut self, segment: &Segment, now: Instant) -> Result<(), Outcome> {
+        let is_reset = segment.flags.contains(Flags::RST);
+        if self.has(Facts::TIMESTAMPS) && !is_reset {
+            let Some(timestamps) = segment.options.timestamps else {
+                // RFC 7323 section 3.2: without the option it is not of this connection.
+                return Err(Outcome::dropped(Drop::Paws, Answer::Nothing));
+            };
+            let fresh = self.ts_recent_at.until(now.tick()) < TS_RECENT_LIFETIME;
+            let old = Seq(timestamps.value).before(Seq(self.ts_recent));
+            if self.has(Facts::TS_RECENT) && fresh && old {
+                return Err(Outcome::dropped(Drop::Paws, Answer::Ack));
+            }
+        }
+        if self.is_acceptable(segment) {
+            return Ok(());
+        }
+        let answer = if is_reset { Answer::Nothing } else { Answer::Ack };
+        Err(Outcome::dropped(Drop::OutOfWindow, answer))
+    }
+
+    /// The four cases of RFC 9293 section 3.10.7.4, table 6, and the allowance for ACKs, URGs and
+    /// RSTs when the window is zero: such a segment's text is cut away later.
+    fn is_acceptable(&self, segment: &Segment) -> bool {
+        let (window, len) = (self.rcv_wnd(), segment.seg_len());
+        if segment.seq == self.rcv_nxt {
+            return true;
+        }
+        if len == 0 {
+            return segment.seq.within(self.rcv_nxt, window)
+                // An ACK at the right edge: what a peer sends that has filled our window.
+                || segment.seq == self.rcv_adv;
+        }
+        window > 0
+            && (segment.seq.within(self.rcv_nxt, window)
+                || (segment.seq + (len - 1)).within(self.rcv_nxt, window))
+            || self.overlaps_all(segment, window)
+    }
+
+    /// The segment begins before the window and ends after it.
+    fn overlaps_all(&self, segment: &Segment, window: u32) -> bool {
+        window > 0
+            && segment.seq.before(self.rcv_nxt)
+            && (segment.seq + segment.seg_len()).after(self.rcv_adv)
+    }
+
+    fn reset_arrives(&mut self, segment: &Segment) -> Outcome {
+        if segment.seq != self.rcv_nxt {
+            return Outcome::dropped(Drop::BadReset, Answer::Challenge);
+        }
+        let event = match self.state {
+            State::SynReceived => Event::Refused,
+            // Everything was delivered both ways: a late RST takes nothing back.
+            State::TimeWait => Event::Closed,
+            _ => Event::Reset,
+        };
+        Outcome::event(event)
+    }
+
+    fn ack_arrives(
+        &mut self,
+        segment: &Segment,
+        settings: &Settings,
+        now: Instant,
+    ) -> Result<Outcome, Outcome> {
+        let ack = segment.ack;
+        // RFC 5961 section 5.2: not older than the largest window ever, not of what was never sent.
+        if ack.after(self.snd_max) {
+            return Err(Outcome::dropped(Drop::BadAck, Answer::Ack));
+        }
+        if ack.before(self.snd_una) && ack.distance_to(self.snd_una) > self.max_wnd.max(1) {
+            return Err(Outcome::dropped(Drop::BadAck, Answer::Challenge));
+        }
+        self.heard(settings, now);
+        let mut outcome = Outcome::default();
+        if ack.after(self.snd_una) {
+            self.new_ack(ack, &mut outcome, settings, now);
+        } else if ack == self.snd_una && self.is_duplicate_ack(segment) {
+            self.duplicate_ack(&mut outcome);
+        }
+        let newer = self.snd_wl1.before(segment.seq)
+            || self.snd_wl1 == segment.seq && self.snd_wl2.at_or_before(ack);
+        if newer && ack.at_or_after(self.snd_una) {
+            let was_shut = self.snd_wnd == 0;
+            let scale = self.snd_scale;
+            self.take_window(segment, scale);
+            if was_shut && self.snd_wnd > 0 {
+                self.window_opened(settings);
+            }
+        }
+        if self.fin_is_acked() {
+            match self.state {
+                State::FinWait1 => self.enter_fin_wait_2(settings, now),
+                State::Closing => {
+                    self.enter_time_wait(settings, now);
+                    outcome.event = Event::TimeWait;
+                }
+                State::LastAck => outcome.event = Event::Closed,
+                _ => {}
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// RFC 5681 section 2: what counts as a duplicate acknowledgement.
+    fn is_duplicate_ack(&self, segment: &Segment) -> bool {
+        self.flight() > 0
+            && segment.payload_len == 0
+            && !segment.flags.intersects(Flags::SYN | Flags::FIN)
+            && u32::from(segment.window) << self.snd_scale == self.snd_wnd
+            && self.snd_wnd > 0
+    }
+
+    fn duplicate_ack(&mut self, outcome: &mut Outcome) {
+        if self.has(Facts::RECOVERY) {
+            self.congestion.inflate();
+            return;
+        }
+        self.dup_acks = self.dup_acks.saturating_add(1);
+        // RFC 6582 section 3.2 step 2: not for what was sent before the last recovery or timeout.
+        let fresh = (self.snd_una - 1).at_or_after(self.recover);
+        if self.dup_acks == DUP_ACK_THRESHOLD && fresh {
+            self.congestion.on_loss(self.flight());
+            self.recover = self.snd_max - 1;
+            self.facts |= Facts::RECOVERY;
+            self.facts -= Facts::TIMING;
+            outcome.retransmit = true;
+        }
+    }
+
+    fn new_ack(&mut self, ack: Seq, outcome: &mut Outcome, settings: &Settings, now: Instant) {
+        let acked = self.snd_una.distance_to(ack);
+        let flight = self.flight();
+        let fin = self.has(Facts::FIN_SENT) && ack == self.snd_max;
+        outcome.acked = acked - u32::from(fin);
+        self.measure_rtt(ack, settings, now);
+        self.snd_una = ack;
+        self.snd_nxt = self.snd_nxt.max(ack);
+        self.dup_acks = 0;
+        self.stalled_since = now.tick();
+        if self.has(Facts::RECOVERY) {
+            if ack.after(self.recover) {
+                self.facts -= Facts::RECOVERY;
+                self.congestion.on_recovery_end(self.flight());
+            } else {
+                // RFC 6582 section 3.2 step 3: a partial ACK; the next hole begins here.
+                self.congestion.on_partial_ack(acked);
+                outcome.retransmit = true;
+            }
+        } else {
+            let rtt = self.rtt.srtt().unwrap_or_default();
+            let limited = self.has(Facts::CWND_LIMITED);
+            self.congestion.on_ack(acked, flight, limited, now, rtt);
+            self.facts -= Facts::CWND_LIMITED;
+        }
+        // RFC 6298 section 5.2 and 5.3.
+        if self.flight() == 0 {
+            self.facts -= Facts::RETRANSMIT_ARMED;
+        } else {
+            self.arm_retransmit(now);
+        }
+    }
+
+    /// Karn's algorithm: only a segment sent once is timed (RFC 6298 section 3); an ACK of new data
+    /// ends a back-off all the same when it is of such a segment.
+    fn measure_rtt(&mut self, ack: Seq, settings: &Settings, now: Instant) {
+        if self.has(Facts::TIMING) && ack.at_or_after(self.rtt_seq) {
+            let rtt = now.micros32().wrapping_sub(self.rtt_started_us);
+            self.rtt.sample(rtt, &settings.rto);
+            self.facts -= Facts::TIMING;
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The transmission control block: one connection's protocol state (RFC 9293 section 3.3.1).
+
+use bitflags::bitflags;
+
+use super::congestion::{CongestionControl, NewReno, initial_window};
+use super::negotiate::{Agreed, LocalOffer, effective_payload};
+use super::rtt::RttEstimator;
+use super::settings::Settings;
+use crate::time::{Instant, Tick};
+use crate::wire::Seq;
+use crate::wire::tcp::{Segment, Timestamps};
+
+/// The states that keep a [`Tcb`] (RFC 9293 section 3.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    SynSent,
+    /// Of a simultaneous open; a passive one is a [`HalfOpen`](super::HalfOpen).
+    SynReceived,
+    Established,
+    FinWait1,
+    FinWait2,
+    CloseWait,
+    Closing,
+    LastAck,
+    /// Until the application has read the rest; then a [`TimeWait`](super::TimeWait).
+    TimeWait,
+}
+
+impl State {
+    /// Whether the peer's FIN has been received in these states.
+    pub(crate) fn peer_has_finished(self) -> bool {
+        matches!(self, State::CloseWait | State::Closing | State::LastAck | State::TimeWait)
+    }
+
+    pub(crate) fn is_synchronized(self) -> bool {
+        !matches!(self, State::SynSent | State::SynReceived)
+    }
+}
+
+bitflags! {
+    /// Facts of one bit.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct Facts: u16 {
+        /// Timestamps in every segment (RFC 7323).
+        const TIMESTAMPS = 1;
+        /// Both sides scale their windows (RFC 7323).
+        const WINDOW_SCALING = 1 << 1;
+        /// The application has finished: FIN goes after the last byte.
+        const FIN_QUEUED = 1 << 2;
+        /// FIN was sent at least once.
+        const FIN_SENT = 1 << 3;
+        /// The peer's FIN is at `peer_fin`, perhaps behind a hole.
+        const PEER_FIN_KNOWN = 1 << 4;
+        /// An ACK must go out this turn.
+        const ACK_NOW = 1 << 5;
+        /// An ACK must go out by `ack_at`.
+        const ACK_DELAYED = 1 << 6;
+        /// `retransmit_at` is set.
+        const RETRANSMIT_ARMED = 1 << 7;
+        /// `idle_at` is set.
+        const IDLE_ARMED = 1 << 8;
+        /// The segment ending at `rtt_seq` is being timed.
+        const TIMING = 1 << 9;
+        /// Fast recovery, until `recover` is acknowledged (RFC 6582).
+        const RECOVERY = 1 << 10;
+        /// `ts_recent` holds a value.
+        const TS_RECENT = 1 << 11;
+        /// The last transmission was held back by the congestion window.
+        const CWND_LIMITED = 1 << 12;
+        /// Send what fits, however little: the override of silly window avoidance
+        /// (RFC 9293 section 3.8.6.2.1).
+        const OVERRIDE = 1 << 13;
+    }
+}
+
+/// One connection. Sequence variables are those of RFC 9293 section 3.3.1.
+#[derive(Debug)]
+pub(crate) struct Tcb {
+    pub(crate) state: State,
+    pub(crate) facts: Facts,
+
+    pub(crate) rcv_nxt: Seq,
+    /// Right edge of the window as advertised: never moves back (section 3.8.6, SHLD-14).
+    pub(crate) rcv_adv: Seq,
+    /// RCV.NXT in the last segment sent (RFC 7323: Last.ACK.sent).
+    pub(crate) last_ack_sent: Seq,
+    pub(crate) peer_fin: Seq,
+    /// Payload of the largest segment received: what "full-sized" means in the ACK rule.
+    pub(crate) rcv_mss: u16,
+    pub(crate) rcv_scale: u8,
+
+    pub(crate) snd_scale: u8,
+    pub(crate) snd_una: Seq,
+    pub(crate) snd_nxt: Seq,
+    /// Highest sequence number ever sent, plus one: SND.NXT goes back on a timeout, this doesn't.
+    pub(crate) snd_max: Seq,
+    pub(crate) snd_wnd: u32,
+    pub(crate) snd_wl1: Seq,
+    pub(crate) snd_wl2: Seq,
+    /// Largest window the peer ever advertised (RFC 9293 section 3.8.6.2.1: Max(SND.WND)).
+    pub(crate) max_wnd: u32,
+    /// Payload bytes of a full segment to the peer.
+    pub(crate) snd_mss: u16,
+    pub(crate) dup_acks: u8,
+    /// Duplicate ACKs owed for segments out of order: one each (RFC 5681 section 4.2).
+    pub(crate) dup_acks_owed: u8,
+
+    pub(crate) ts_recent: u32,
+    pub(crate) ts_recent_at: Tick,
+    pub(crate) ts_offset: u32,
+
+    pub(crate) rtt: RttEstimator,
+    pub(crate) rtt_seq: Seq,
+    pub(crate) rtt_started_us: u32,
+    pub(crate) congestion: NewReno,
+    pub(crate) recover: Seq,
+
+    /// Retransmission, zero-window probe or SYN retransmission: never two of them at once.
+    pub(crate) retransmit_at: Tick,
+    pub(crate) ack_at: Tick,
+    /// Keep-alive, FIN-WAIT-2 or TIME-WAIT.
+    pub(crate) idle_at: Tick,
+    /// Since when nothing has been acknowledged, while something is outstanding: R2's start.
+    pub(crate) stalled_since: Tick,
+    /// SYN retransmissions, or keep-alive probes without an answer.
+    pub(crate) tries: u8,
+}
+
+impl Tcb {
+    /// OPEN, active (RFC 9293 section 3.10.1): in SYN-SENT, the SYN still to be sent by [`output`].
+    ///
+    /// [`output`]: super::output
+    pub(crate) fn connect(
+        iss: Seq,
+        ts_offset: u32,
+        offer: &LocalOffer,
+        settings: &Settings,
+        now: Instant,
+    ) -> Tcb {
+        Tcb {
+            state: State::SynSent,
+            facts: Facts::empty(),
+            rcv_nxt: Seq(0),
+            rcv_adv: Seq(0),
+            last_ack_sent: Seq(0),
+            peer_fin: Seq(0),
+            rcv_mss: 0,
+            rcv_scale: offer.window_scale.unwrap_or(0),
+            snd_scale: 0,
+            snd_una: iss,
+            snd_nxt: iss,
+            snd_max: iss,
+            snd_wnd: 0,
+            snd_wl1: Seq(0),
+            snd_wl2: Seq(0),
+            max_wnd: 0,
+            snd_mss: offer.mss,
+            dup_acks: 0,
+            dup_acks_owed: 0,
+            ts_recent: 0,
+            ts_recent_at: now.tick(),
+            ts_offset,
+            rtt: RttEstimator::new(&settings.rto),
+            rtt_seq: iss,
+            rtt_started_us: 0,
+            congestion: NewReno::new(offer.mss, initial_window(offer.mss, 0)),
+            recover: iss,
+            retransmit_at: now.tick(),
+            ack_at: now.tick(),
+            idle_at: now.tick(),
+            stalled_since: now.tick(),
+            tries: 0,
+        }
+    }
+
+    /// Takes over what the handshake agreed on, from the peer's SYN with sequence number `irs`.
+    pub(crate) fn agree(&mut self, agreed: &Agreed, offer: &LocalOffer, irs: Seq) {
+        self.rcv_nxt = irs + 1;
+        self.rcv_adv = self.rcv_nxt;
+        self.last_ack_sent = self.rcv_nxt;
+        self.snd_mss = effective_payload(offer, agreed);
+        self.congestion = NewReno::new(self.snd_mss, initial_window(self.snd_mss, self.tries));
+        self.facts.set(Facts::TIMESTAMPS, agreed.timestamps);
+        self.facts.set(Facts::WINDOW_SCALING, agreed.window_scaling);
+        let (snd, rcv) = if agreed.window_scaling {
+            (agreed.peer_scale, offer.window_scale.unwrap_or(0))
+        } else {
+            (0, 0)
+        };
+        (self.snd_scale, self.rcv_scale) = (snd, rcv);
+    }
+
+    /// CLOSE (RFC 9293 section 3.10.4): FIN goes out after everything queued.
+    pub(crate) fn close(&mut self) {
+        self.facts |= Facts::FIN_QUEUED;
+    }
+
+    pub(crate) fn has(&self, fact: Facts) -> bool {
+        self.facts.contains(fact)
+    }
+
+    /// Bytes and flags sent and not acknowledged.
+    pub(crate) fn flight(&self) -> u32 {
+        self.snd_una.distance_to(self.snd_max)
+    }
+
+    /// What is left of the window that we advertised.
+    pub(crate) fn rcv_wnd(&self) -> u32 {
+        self.rcv_nxt.distance_to(self.rcv_adv)
+    }
+
+    /// Whether our FIN has been acknowledged, seen from SND.UNA = `ack`.
+    pub(crate) fn fin_is_acked(&self) -> bool {
+        self.has(Facts::FIN_SENT) && self.snd_una == self.snd_max
+    }
+
+    /// Our timestamp option for a segment sent now: a millisecond clock with a random origin per
+    /// connection (RFC 7323 sections 4.1 and 7.1).
+    pub(crate) fn timestamps(&self, now: Instant) -> Option<Timestamps> {
+        self.has(Facts::TIMESTAMPS).then(|| self.raw_timestamps(now))
+    }
+
+    /// The same, before it is agreed whether there are any.
+    pub(crate) fn raw_timestamps(&self, now: Instant) -> Timestamps {
+        Timestamps {
+            value: timestamp_clock(now).wrapping_add(self.ts_offset),
+            echo: self.ts_recent,
+        }
+    }
+
+    /// SND.WND, SND.WL1 and SND.WL2 from an acceptable segment; `scale` is zero for a SYN
+    /// (RFC 7323 section 2.2).
+    pub(crate) fn take_window(&mut self, segment: &Segment, scale: u8) {
+        self.snd_wnd = u32::from(segment.window) << scale;
+        self.snd_wl1 = segment.seq;
+        self.snd_wl2 = segment.ack;
+        self.max_wnd = self.max_wnd.max(self.snd_wnd);
+    }
+
+    /// Remembers the peer's timestamp if the segment spans what we last acknowledged
+    /// (RFC 7323 section 4.3, rule 2).
+    pub(crate) fn take_timestamp(&mut self, segment: &Segment, now: Instant) {
+        let Some(timestamps) = segment.options.timestamps else { return };
+        let newer = Seq(timestamps.value).at_or_after(Seq(self.ts_recent));
+        if segment.seq.at_or_before(self.last_ack_sent) && (newer || !self.has(Facts::TS_RECENT)) {
+            self.ts_recent = timestamps.value;
+            self.ts_recent_at = now.tick();
+            self.facts |= Facts::TS_RECENT;
+        }
+    }
+}
+
+/// The clock of our timestamps: 1 ms a tick, the fastest that PAWS allows (RFC 7323 section 5.4).
+pub(crate) fn timestamp_clock(now: Instant) -> u32 {
+    now.millis() as u32
+}

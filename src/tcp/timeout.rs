@@ -1,0 +1,178 @@
+//! What happens when time passes: retransmission, zero-window probes, keep-alive, the waits.
+
+use core::time::Duration;
+
+use super::congestion::CongestionControl;
+use super::settings::Settings;
+use super::tcb::{Facts, State, Tcb};
+use crate::time::{Instant, Tick};
+
+/// What an expired timer asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    Nothing,
+    /// Send from SND.UNA again: SND.NXT is back there.
+    Retransmit,
+    /// Send one byte into the closed window.
+    Probe,
+    /// Send what fits into a small window.
+    Output,
+    /// Send a keep-alive.
+    KeepAlive,
+    /// The peer is gone: give the connection up.
+    GiveUp,
+    /// TIME-WAIT is over.
+    Closed,
+}
+
+impl Tcb {
+    /// The earliest deadline of the connection, if it has one.
+    pub(crate) fn next_deadline(&self) -> Option<Tick> {
+        let timers = [
+            (Facts::RETRANSMIT_ARMED, self.retransmit_at),
+            (Facts::ACK_DELAYED, self.ack_at),
+            (Facts::IDLE_ARMED, self.idle_at),
+        ];
+        let armed = timers.into_iter().filter(|(fact, _)| self.has(*fact));
+        armed.map(|(_, at)| at).reduce(Tick::min)
+    }
+
+    pub(super) fn arm_retransmit(&mut self, now: Instant) {
+        self.retransmit_at = now.tick().after(self.rtt.rto());
+        self.facts |= Facts::RETRANSMIT_ARMED;
+    }
+
+    pub(super) fn arm_idle(&mut self, now: Instant, after: Duration) {
+        self.idle_at = now.tick().after(after);
+        self.facts |= Facts::IDLE_ARMED;
+    }
+
+    /// The peer lives: keep-alive starts over (RFC 9293 section 3.8.4).
+    pub(super) fn heard(&mut self, settings: &Settings, now: Instant) {
+        match self.state {
+            State::TimeWait => return,
+            State::FinWait2 => self.arm_idle(now, settings.config.fin_wait_2),
+            _ => {
+                if let Some(keep_alive) = settings.config.keep_alive {
+                    self.arm_idle(now, keep_alive);
+                }
+            }
+        }
+        self.tries = 0;
+        if self.snd_wnd == 0 {
+            // A peer that answers probes may keep its window shut for ever (MUST-37).
+            self.stalled_since = now.tick();
+        }
+    }
+
+    /// The window was zero and is not: what is sent next is no probe.
+    pub(super) fn window_opened(&mut self, settings: &Settings) {
+        self.rtt.reset_backoff(&settings.rto);
+        if self.snd_nxt == self.snd_una {
+            self.facts -= Facts::RETRANSMIT_ARMED;
+        }
+    }
+
+    pub(super) fn enter_fin_wait_2(&mut self, settings: &Settings, now: Instant) {
+        self.state = State::FinWait2;
+        self.arm_idle(now, settings.config.fin_wait_2);
+    }
+
+    pub(super) fn enter_time_wait(&mut self, settings: &Settings, now: Instant) {
+        self.state = State::TimeWait;
+        self.facts -= Facts::RETRANSMIT_ARMED;
+        self.arm_idle(now, settings.config.time_wait);
+    }
+
+    /// The delayed ACK is due.
+    pub(crate) fn ack_timer(&mut self, now: Instant) {
+        if self.has(Facts::ACK_DELAYED) && !self.ack_at.is_after(now.tick()) {
+            self.facts |= Facts::ACK_NOW;
+        }
+    }
+
+    /// The retransmission timer, if it is due (RFC 6298 section 5, RFC 9293 sections 3.8.1, 3.8.6.1).
+    /// `waiting`: bytes queued and not sent.
+    pub(crate) fn retransmit_timer(
+        &mut self,
+        waiting: bool,
+        settings: &Settings,
+        now: Instant,
+    ) -> Expiry {
+        if !self.has(Facts::RETRANSMIT_ARMED) || self.retransmit_at.is_after(now.tick()) {
+            return Expiry::Nothing;
+        }
+        self.facts -= Facts::RETRANSMIT_ARMED | Facts::TIMING;
+        if !self.state.is_synchronized() {
+            return self.syn_timer(settings);
+        }
+        if self.flight() == 0 && !waiting {
+            return Expiry::Nothing;
+        }
+        if self.has_stalled_for(settings.config.user_timeout, now) {
+            return Expiry::GiveUp;
+        }
+        if self.snd_wnd == 0 && !self.fin_alone() {
+            self.rtt.back_off(&settings.rto);
+            self.arm_retransmit(now);
+            return Expiry::Probe;
+        }
+        if self.snd_nxt == self.snd_una && self.flight() <= 1 {
+            // Nothing but a probe was sent: what waits, waits for a larger window.
+            self.facts |= Facts::OVERRIDE;
+            return Expiry::Output;
+        }
+        let first = self.rtt.backoff() == 0;
+        self.rtt.back_off(&settings.rto);
+        self.congestion.on_timeout(self.flight(), first);
+        self.facts -= Facts::RECOVERY;
+        self.recover = self.snd_max - 1;
+        self.dup_acks = 0;
+        self.snd_nxt = self.snd_una;
+        Expiry::Retransmit
+    }
+
+    /// Only our FIN is unacknowledged: it needs no window.
+    fn fin_alone(&self) -> bool {
+        self.has(Facts::FIN_SENT) && self.flight() == 1
+    }
+
+    fn syn_timer(&mut self, settings: &Settings) -> Expiry {
+        if self.tries >= settings.config.syn_retries {
+            return Expiry::GiveUp;
+        }
+        self.tries += 1;
+        self.rtt.back_off(&settings.rto);
+        self.snd_nxt = self.snd_una;
+        Expiry::Retransmit
+    }
+
+    /// R2 is reached (RFC 9293 section 3.8.3).
+    fn has_stalled_for(&self, limit: Duration, now: Instant) -> bool {
+        let end = self.stalled_since.after(limit);
+        !end.is_after(now.tick())
+    }
+
+    /// The idle timer, if it is due: keep-alive, FIN-WAIT-2, TIME-WAIT.
+    pub(crate) fn idle_timer(&mut self, settings: &Settings, now: Instant) -> Expiry {
+        if !self.has(Facts::IDLE_ARMED) || self.idle_at.is_after(now.tick()) {
+            return Expiry::Nothing;
+        }
+        self.facts -= Facts::IDLE_ARMED;
+        match self.state {
+            State::TimeWait => Expiry::Closed,
+            State::FinWait2 => Expiry::GiveUp,
+            _ if self.flight() > 0 => {
+                // The retransmission timer finds out whether the peer lives.
+                self.arm_idle(now, settings.config.keep_alive_interval);
+                Expiry::Nothing
+            }
+            _ if self.tries >= settings.config.keep_alive_probes => Expiry::GiveUp,
+            _ => {
+                self.tries += 1;
+                self.arm_idle(now, settings.config.keep_alive_interval);
+                Expiry::KeepAlive
+            }
+        }
+    }
+}
