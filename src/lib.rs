@@ -3,6 +3,9 @@
 
 pub mod app;
 pub mod device;
+pub mod engine;
+#[cfg(feature = "runtime")]
+pub mod runtime;
 pub mod tcp;
 pub mod time;
 pub mod wire;

@@ -2,8 +2,14 @@
 //!
 //! All of the crate's unsafe code is in this folder, file by file behind `#![allow(unsafe_code)]`.
 
+#[cfg(feature = "af-xdp")]
+pub mod af_xdp;
+#[cfg(feature = "runtime")]
+pub(crate) mod ethtool;
 mod frame;
 mod memory;
+#[cfg(feature = "runtime")]
+mod netns;
 mod pool;
 pub(crate) mod prefetch;
 mod queue;
@@ -12,6 +18,8 @@ mod waker;
 
 pub use frame::Frame;
 pub use memory::Pages;
+#[cfg(feature = "runtime")]
+pub use netns::enter_namespace;
 pub use pool::{Census, Class, Place, Pool, PoolConfig, PoolError};
 pub use queue::Chunks;
 pub use virtual_wire::{Port, VirtualDevice};

@@ -423,6 +423,7 @@ impl Pool {
     }
 
     /// When the frame was last transmitted, in wrapping microseconds.
+    #[expect(dead_code, reason = "RACK will read it")]
     pub(crate) fn sent_at(&self, at: FrameRef) -> u32 {
         self.meta(at.0).sent_at.get()
     }

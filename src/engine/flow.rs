@@ -24,6 +24,9 @@ impl Hop {
     /// No VLAN: a TCI that 802.1Q reserves (VID 0xfff).
     const UNTAGGED: u16 = 0xffff;
 
+    /// Not known yet: nothing is sent there.
+    pub(crate) const UNKNOWN: Hop = Hop { mac: [0; 6], vlan: Hop::UNTAGGED };
+
     pub(crate) fn back(link: &Link) -> Hop {
         Hop { mac: link.src.0, vlan: link.vlan.map_or(Hop::UNTAGGED, |vlan| vlan.0) }
     }

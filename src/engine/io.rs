@@ -114,6 +114,11 @@ impl<D: Device> Io<D> {
         hop: Hop,
         fields: &Fields,
     ) -> bool {
+        if hop == Hop::UNKNOWN {
+            // As if it were lost: the timer sends it again, and by then the way may be known.
+            self.counters.inc(Counter::DropNoNeighbour);
+            return true;
+        }
         if self.device.room() == 0 {
             return false;
         }
@@ -154,13 +159,7 @@ impl<D: Device> Io<D> {
     }
 
     /// RST, with an ACK if `ack` is given.
-    pub(crate) fn send_reset(
-        &mut self,
-        flow: &Flow,
-        hop: Hop,
-        seq: Seq,
-        ack: Option<Seq>,
-    ) -> bool {
+    pub(crate) fn send_reset(&mut self, flow: &Flow, hop: Hop, seq: Seq, ack: Option<Seq>) -> bool {
         let flags = if ack.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
         let fields = Fields {
             seq,

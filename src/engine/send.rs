@@ -4,7 +4,7 @@ use super::counters::Counter;
 use super::io::{Fields, Io};
 use super::slots::Slot;
 use crate::app::split_frame;
-use crate::device::{Device, FrameRef, Place};
+use crate::device::{Device, Frame, FrameRef, Place};
 use crate::tcp::output::{Next, Unsent};
 use crate::tcp::{Facts, LocalOffer, State};
 use crate::wire::Seq;
@@ -108,9 +108,9 @@ impl<C> Slot<C> {
         flags.set(Flags::PSH, last);
         let fields = self.fields(self.tcb.snd_una, flags, io);
         let Slot { outbox, flow, hop, .. } = self;
-        let sent = outbox
-            .in_flight
-            .edit(&io.pool, at, SENDING, |frame| io.send(frame, flow, *hop, &fields));
+        let pool = io.pool.clone();
+        let send = |frame: &mut Frame| io.send(frame, flow, *hop, &fields);
+        let sent = outbox.in_flight.edit(&pool, at, SENDING, send);
         if sent {
             io.pool.set_sent_at(at, io.now.micros32());
             io.counters.inc(Counter::Retransmissions);
@@ -131,10 +131,8 @@ impl<C> Slot<C> {
             return true;
         }
         let due = self.tcb.has(Facts::ACK_NOW)
-            || self.tcb.window_update_due(
-                io.settings.config.receive_buffer,
-                self.inbox.charged(),
-            ) && !self.tcb.state.peer_has_finished();
+            || self.tcb.window_update_due(io.settings.config.receive_buffer, self.inbox.charged())
+                && !self.tcb.state.peer_has_finished();
         if !due {
             return true;
         }
@@ -168,9 +166,9 @@ impl<C> Slot<C> {
     /// lies in goes later, when there is a window for more.
     pub(crate) fn send_probe<D: Device>(&mut self, io: &mut Io<D>) {
         let queues = [&self.outbox.in_flight, &self.outbox.queue];
-        let byte = queues
-            .into_iter()
-            .find_map(|queue| queue.chunks(&io.pool).next().and_then(|chunk| chunk.first().copied()));
+        let byte = queues.into_iter().find_map(|queue| {
+            queue.chunks(&io.pool).next().and_then(|chunk| chunk.first().copied())
+        });
         let Some(byte) = byte else { return };
         if self.send_ack(self.tcb.snd_una, &[byte], io) {
             self.tcb.probed();

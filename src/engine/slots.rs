@@ -170,12 +170,7 @@ mod tests {
         let offer = LocalOffer::new(&settings.config, 1_500, true);
         Slot {
             tcb: Tcb::connect(Seq(0), 0, &offer, &settings, Instant::ZERO),
-            flow: Flow {
-                remote: Addr::UNSPECIFIED_V4,
-                remote_port: 1,
-                local_port: 2,
-                local: 0,
-            },
+            flow: Flow { remote: Addr::UNSPECIFIED_V4, remote_port: 1, local_port: 2, local: 0 },
             hop: Hop::to([0; 6]),
             inbox: Inbox::new(),
             outbox: Outbox::new(1_460),

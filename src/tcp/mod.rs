@@ -30,7 +30,7 @@ mod timeout;
 
 pub use config::TcpConfig;
 pub(crate) use half_open::{HalfOpen, HalfOpenVerdict};
-pub(crate) use negotiate::{Agreed, LocalOffer, effective_payload};
+pub(crate) use negotiate::LocalOffer;
 pub(crate) use outcome::{Answer, Drop, Event, Outcome, Payload};
 pub(crate) use settings::Settings;
 pub(crate) use synchronized::segment_arrives;

@@ -132,6 +132,13 @@ impl Tcb {
         self.dup_acks_owed = self.dup_acks_owed.saturating_sub(1);
     }
 
+    /// The way to the peer was not known when the SYN was "sent": the next one is the first.
+    pub(crate) fn syn_never_left(&mut self) {
+        self.snd_nxt = self.snd_una;
+        self.snd_max = self.snd_una;
+        self.facts -= Facts::TIMING | Facts::RETRANSMIT_ARMED;
+    }
+
     /// The segment at SND.UNA was sent again out of turn.
     pub(crate) fn retransmitted(&mut self, now: Instant) {
         self.facts -= Facts::TIMING;

@@ -48,7 +48,7 @@ pub enum Action {
     Command(String),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Packet {
     pub flags: u8,
     pub seq: u32,
@@ -59,7 +59,7 @@ pub struct Packet {
     pub options: Options,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Options {
     /// Nothing written: none injected, any expected.
     Unwritten,

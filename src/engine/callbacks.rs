@@ -1,0 +1,265 @@
+//! Calling the application, carrying out what it asked for, and ending connections.
+
+use super::Engine;
+use super::counters::Counter;
+use super::send::Sent;
+use super::slots::{Pending, Slot};
+use super::timers::schedule;
+use crate::app::{App, Close, Commands, Peer, Role, Rx, Tx, TxContext};
+use crate::device::Device;
+use crate::tcp::{Facts, State};
+
+/// Frames that must be free before applications that wait for frames are called: one in sixteen.
+const STARVED_RESERVE: u32 = 16;
+
+impl<A: App, D: Device> Engine<A, D> {
+    /// `on_open` for everything in the accept queue, in order.
+    pub(super) fn accept(&mut self) -> bool {
+        let mut any = false;
+        while let Some(index) = self.accept_queue.pop_front() {
+            any = true;
+            let slot = self.slots.at(index);
+            slot.pending -= Pending::ACCEPT;
+            if slot.over.is_none() {
+                self.opened(index);
+            }
+            self.list(index);
+        }
+        any
+    }
+
+    /// The handshake is complete: asks the application.
+    pub(super) fn opened(&mut self, index: u32) {
+        let slot = self.slots.at(index);
+        let (flow, id, role) = (slot.flow, slot.id, slot.role);
+        slot.outbox.segment = slot.tcb.snd_mss;
+        let peer = Peer {
+            id,
+            local: self.socket_address(flow.local, flow.local_port),
+            remote: std::net::SocketAddr::new(flow.remote.to_ip(), flow.remote_port),
+            role,
+        };
+        let slot = self.slots.at(index);
+        let mut commands = Commands::default();
+        let mut tx = Tx {
+            context: TxContext {
+                pool: &self.io.pool,
+                limit: self.io.settings.config.send_buffer,
+                now: self.io.now,
+            },
+            outbox: &mut slot.outbox,
+            commands: &mut commands,
+            id,
+        };
+        match self.app.on_open(&peer, &mut tx) {
+            Ok(conn) => {
+                slot.app = Some(conn);
+                self.io.counters.inc(match role {
+                    Role::Accepted => Counter::ConnectionsAccepted,
+                    Role::Connected { .. } => Counter::ConnectionsConnected,
+                });
+                if self.draining {
+                    slot.pending |= Pending::DRAIN;
+                }
+                slot.carry_out(commands, &mut self.io);
+            }
+            Err(_) => {
+                self.io.counters.inc(Counter::ConnectionsRefused);
+                slot.send_abort(&mut self.io);
+                slot.over = Some(Close::Aborted);
+            }
+        }
+    }
+
+    /// Looks at every connection on the list: callbacks, then output, then the end if it is over.
+    pub(super) fn call_back(&mut self) -> bool {
+        let mut ready = core::mem::take(&mut self.ready);
+        let any = !ready.is_empty();
+        for index in ready.drain(..) {
+            self.look_at(index);
+        }
+        // Callbacks don't list connections; what was listed meanwhile keeps its place.
+        ready.append(&mut self.ready);
+        self.ready = ready;
+        any
+    }
+
+    fn look_at(&mut self, index: u32) {
+        let slot = self.slots.at(index);
+        slot.pending -= Pending::LISTED;
+        if slot.pending.contains(Pending::ACCEPT) {
+            // `on_open` comes first; what arrived meanwhile waits in the slot.
+            if slot.over.is_some() {
+                return;
+            }
+        } else {
+            self.run_callbacks(index);
+        }
+        let slot = self.slots.at(index);
+        if slot.over.is_none() {
+            if slot.output(&mut self.io) == Sent::Blocked {
+                slot.pending |= Pending::LISTED;
+                self.blocked.push(index);
+            }
+            let all_read = slot.inbox.queue.is_empty() || slot.app.is_none();
+            if slot.tcb.state == State::TimeWait && all_read {
+                slot.over = Some(Close::Finished);
+            }
+        }
+        if slot.over.is_some() {
+            return self.end(index);
+        }
+        schedule(slot, index, &mut self.wheel);
+        if slot.outbox.wants_space
+            && slot.outbox.bytes() == 0
+            && !slot.pending.contains(Pending::STARVED)
+        {
+            slot.pending |= Pending::STARVED;
+            self.starved.push_back(index);
+        }
+    }
+
+    fn run_callbacks(&mut self, index: u32) {
+        let due = |slot: &mut Slot<A::Conn>, pending: Pending| {
+            let is = slot.pending.contains(pending) && slot.over.is_none();
+            slot.pending -= pending;
+            is
+        };
+        let slot = self.slots.at(index);
+        if slot.app.is_none() {
+            return;
+        }
+        let mut offer = due(slot, Pending::OFFER);
+        if due(slot, Pending::DRAIN) {
+            offer = true;
+            self.call(index, |app, conn, _, tx| app.on_drain(conn, tx));
+        }
+        if due(self.slots.at(index), Pending::TIMER) {
+            offer = true;
+            self.call(index, |app, conn, _, tx| app.on_timer(conn, tx));
+        }
+        if due(self.slots.at(index), Pending::SPACE) {
+            offer = true;
+            self.call(index, |app, conn, _, tx| app.on_space(conn, tx));
+        }
+        let slot = self.slots.at(index);
+        let unread = offer && !slot.inbox.queue.is_empty();
+        if due(slot, Pending::DATA) || unread && slot.over.is_none() {
+            self.call(index, |app, conn, rx, tx| app.on_data(conn, rx, tx));
+        }
+    }
+
+    /// Calls `f` with the connection's state, and carries out its commands afterwards.
+    pub(super) fn call(
+        &mut self,
+        index: u32,
+        f: impl FnOnce(&mut A, &mut A::Conn, &mut Rx<'_>, &mut Tx<'_>),
+    ) {
+        let slot = self.slots.at(index);
+        let Some(conn) = slot.app.as_mut() else { return };
+        let mut commands = Commands::default();
+        let mut rx = Rx {
+            pool: &self.io.pool,
+            inbox: &mut slot.inbox,
+            owner: slot.id,
+            fin: slot.tcb.state.peer_has_finished(),
+        };
+        let mut tx = Tx {
+            context: TxContext {
+                pool: &self.io.pool,
+                limit: self.io.settings.config.send_buffer,
+                now: self.io.now,
+            },
+            outbox: &mut slot.outbox,
+            commands: &mut commands,
+            id: slot.id,
+        };
+        f(&mut self.app, conn, &mut rx, &mut tx);
+        slot.carry_out(commands, &mut self.io);
+    }
+
+    /// Messages that other threads posted, up to the budget of a turn.
+    pub(super) fn deliver_messages(&mut self) -> bool {
+        let mut any = false;
+        for _ in 0..self.config.limits.messages_per_turn {
+            let Some((to, message)) = self.mailbox.pop() else { break };
+            any = true;
+            let open = |index: &u32| {
+                let slot = self.slots.get(*index);
+                slot.is_some_and(|slot| slot.app.is_some() && slot.over.is_none())
+            };
+            let Some(index) = self.slots.find(to).filter(open) else {
+                self.io.counters.inc(Counter::DropMessages);
+                continue;
+            };
+            self.call(index, |app, conn, _, tx| app.on_message(conn, message, tx));
+            self.slots.at(index).pending |= Pending::OFFER;
+            self.list(index);
+        }
+        any
+    }
+
+    /// Calls those that wait for frames and for nothing else, while there are frames.
+    pub(super) fn feed_starved(&mut self) {
+        let enough = self.io.pool.frames() / STARVED_RESERVE;
+        for _ in 0..self.starved.len() {
+            if self.io.pool.free_for_data() <= enough {
+                return;
+            }
+            let Some(index) = self.starved.pop_front() else { return };
+            // The connection may be gone, and its slot another's: that one isn't marked, or waits too.
+            let Some(slot) = self.slots.get(index) else { continue };
+            if !slot.pending.contains(Pending::STARVED) {
+                continue;
+            }
+            let slot = self.slots.at(index);
+            slot.pending -= Pending::STARVED;
+            slot.check_space(&self.io);
+            self.list(index);
+        }
+    }
+
+    /// The connection is over: `on_close`, and everything it had goes back.
+    fn end(&mut self, index: u32) {
+        self.wheel.cancel(index);
+        let mut slot = self.slots.remove(index);
+        let why = slot.over.unwrap_or(Close::Finished);
+        let hash = self.hash(&slot.flow);
+        slot.clear(&self.io.pool);
+        if slot.tcb.state == State::TimeWait && why == Close::Finished {
+            self.enter_time_wait(index, &slot, hash);
+        } else {
+            self.demux.remove(hash, super::Target::Connection(index).to_bits());
+        }
+        match (slot.app.take(), slot.role) {
+            (Some(conn), _) => {
+                self.io.counters.close(why);
+                self.app.on_close(conn, why);
+            }
+            (None, Role::Connected { token }) => self.app.on_connect_failed(token, why),
+            (None, Role::Accepted) => {}
+        }
+    }
+}
+
+impl<C> Slot<C> {
+    /// What a callback asked for.
+    pub(super) fn carry_out<D: Device>(&mut self, commands: Commands, io: &mut super::io::Io<D>) {
+        if commands.abort && self.over.is_none() {
+            self.send_abort(io);
+            self.over = Some(Close::Aborted);
+            return;
+        }
+        if self.outbox.finished && !self.tcb.has(Facts::FIN_QUEUED) {
+            self.tcb.close();
+        }
+        match commands.timer {
+            Some(Some(after)) => {
+                self.timer_at = io.now.tick().after(after);
+                self.pending |= Pending::APP_TIMER;
+            }
+            Some(None) => self.pending -= Pending::APP_TIMER,
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Connections that we open.
+
+use std::net::IpAddr;
+
+use super::flow::{Flow, Hop};
+use super::handshake::new_slot;
+use super::neighbours::Lookup;
+use super::{Engine, Target, same_family};
+use crate::app::{App, Close, ConnectRequest, Role};
+use crate::device::Device;
+use crate::tcp::Tcb;
+use crate::wire::ethernet::Mac;
+use crate::wire::ndp::{multicast_mac, solicited_node};
+use crate::wire::{Addr, Link, Seq, arp, ndp};
+
+impl<A: App, D: Device> Engine<A, D> {
+    /// Carries out what `on_turn` asked for.
+    pub(super) fn open_connections(&mut self) {
+        for at in 0..self.commands.connects.len() {
+            let request = self.commands.connects[at];
+            if self.connect(&request).is_none() {
+                self.app.on_connect_failed(request.token, Close::NoResources);
+            }
+        }
+        self.commands.connects.clear();
+        self.call_back();
+    }
+
+    /// `None` if there is no address, port or slot for it.
+    fn connect(&mut self, request: &ConnectRequest) -> Option<()> {
+        let remote = Addr::from(request.remote.ip());
+        let local = self.local_for(request.local.map(|local| local.ip()), remote)?;
+        let mut flow = Flow { remote, remote_port: request.remote.port(), local_port: 0, local };
+        flow.local_port = match request.local.map_or(0, |local| local.port()) {
+            0 => self.free_port(flow)?,
+            port => port,
+        };
+        let hash = self.hash(&flow);
+        if self.slots.is_full() || self.is_taken(&flow) {
+            return None;
+        }
+        let io = &self.io;
+        let ours = io.locals[usize::from(local)].cidr.addr.0;
+        let (port, to, to_port) = (flow.local_port, remote.0, flow.remote_port);
+        let iss = Seq(self.isn.isn(io.now, ours, port, to, to_port));
+        let ts_offset = self.isn.timestamp_offset(ours, port, to, to_port);
+        let tcb = Tcb::connect(iss, ts_offset, &io.offer(remote), &io.settings, io.now);
+        let hop = self.hop_to(local, remote);
+        let role = Role::Connected { token: request.token };
+        let index = self.slots.insert(|id| new_slot(tcb, flow, hop, id, role))?;
+        if self.demux.insert(hash, Target::Connection(index).to_bits()).is_err() {
+            self.slots.remove(index);
+            return None;
+        }
+        self.list(index);
+        Some(())
+    }
+
+    /// Index of the address to connect from.
+    fn local_for(&self, wanted: Option<IpAddr>, remote: Addr) -> Option<u16> {
+        if let Some(ip) = wanted.filter(|ip| !ip.is_unspecified()) {
+            return self.io.local_index(Addr::from(ip));
+        }
+        let locals = self.io.locals.iter();
+        let near = locals.clone().position(|local| local.cidr.contains(remote));
+        let any = || {
+            let mut locals = locals.clone();
+            locals.position(|local| local.cidr.addr.is_v4() == remote.is_v4())
+        };
+        near.or_else(any).map(|index| index as u16)
+    }
+
+    fn is_taken(&self, flow: &Flow) -> bool {
+        let is_meant = |bits| match Target::from_bits(bits) {
+            Target::Connection(at) => self.slots.get(at).is_some_and(|s| s.flow == *flow),
+            Target::HalfOpen(at) => self.half_open.get(at).is_some_and(|h| h.flow == *flow),
+            Target::TimeWait(at) => self.time_wait.get(at).is_some_and(|w| w.flow == *flow),
+        };
+        self.demux.find(self.hash(flow), is_meant).is_some()
+    }
+
+    /// The next ephemeral port that this flow doesn't have in use yet.
+    fn free_port(&mut self, mut flow: Flow) -> Option<u16> {
+        let ports = self.config.ephemeral_ports.clone();
+        for _ in ports.clone() {
+            let port = self.next_port;
+            self.next_port = if port >= *ports.end() { *ports.start() } else { port + 1 };
+            flow.local_port = port;
+            if !self.is_taken(&flow) {
+                return Some(port);
+            }
+        }
+        None
+    }
+
+    /// The way to `remote`, as far as it is known. If it isn't yet, the SYN is not sent; it goes out
+    /// when the answer is there.
+    fn hop_to(&mut self, local: u16, remote: Addr) -> Hop {
+        let ours = self.io.locals[usize::from(local)].cidr;
+        let gateway = self.config.gateways.iter().find(|ip| same_family(ip, remote));
+        let next = match gateway {
+            Some(gateway) if !ours.contains(remote) => Addr::from(*gateway),
+            _ => remote,
+        };
+        match self.neighbours.lookup(next.0, self.io.now) {
+            Lookup::Known(mac) => Hop::to(mac),
+            Lookup::Verify(mac) => {
+                self.ask(ours.addr, next, Some(Mac(mac)));
+                Hop::to(mac)
+            }
+            Lookup::AskNow => {
+                self.ask(ours.addr, next, None);
+                Hop::UNKNOWN
+            }
+            Lookup::Pending | Lookup::Unreachable => Hop::UNKNOWN,
+        }
+    }
+
+    /// Finds the way for a connection whose next hop was not known.
+    pub(super) fn resolve(&mut self, index: u32) {
+        let flow = self.slots.at(index).flow;
+        let hop = self.hop_to(flow.local, flow.remote);
+        self.slots.at(index).hop = hop;
+    }
+
+    /// Asks who has `next`: everybody, or the one who had it last.
+    fn ask(&mut self, ours: Addr, next: Addr, last: Option<Mac>) {
+        let src = self.io.mac();
+        self.io.send_packet(|packet| {
+            if next.is_v4() {
+                let dst = last.unwrap_or(Mac::BROADCAST);
+                arp::request(packet, Link { src, dst, vlan: None }, ours, next)
+            } else {
+                let group = solicited_node(next);
+                let to = if last.is_some() { next } else { group };
+                let dst = last.unwrap_or(multicast_mac(group));
+                ndp::solicitation(packet, Link { src, dst, vlan: None }, ours, to, next)
+            }
+        });
+    }
+
+    /// A neighbour's address is known: connections that wait for it go on.
+    pub(super) fn learned(&mut self, neighbour: Addr, mac: Mac) {
+        if !self.neighbours.learn(neighbour.0, mac.0, self.io.now) {
+            return;
+        }
+        let waits = |index: &u32| self.slots.get(*index).is_some_and(|s| s.hop == Hop::UNKNOWN);
+        for index in self.slots.indices().filter(waits).collect::<Vec<_>>() {
+            self.resolve(index);
+            let slot = self.slots.at(index);
+            if slot.hop != Hop::UNKNOWN {
+                slot.tcb.syn_never_left();
+                self.list(index);
+            }
+        }
+    }
+}

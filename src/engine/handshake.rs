@@ -1,0 +1,341 @@
+//! LISTEN, half-open connections and TIME-WAIT: segments for what has no slot.
+
+use super::config::Overflow;
+use super::counters::Counter;
+use super::flow::{Flow, Hop};
+use super::io::Fields;
+use super::segments::drop_counter;
+use super::send::syn_window;
+use super::slots::{Pending, Slot};
+use super::{Engine, Target};
+use crate::app::{App, ConnId, Inbox, Outbox, Role};
+use crate::device::{Device, Frame, FrameQueue};
+use crate::tcp::{
+    self, Answer, HalfOpen, HalfOpenVerdict, Tcb, TimeWait, TimeWaitVerdict, stateless,
+};
+use crate::time::Tick;
+use crate::wire::Seq;
+use crate::wire::tcp::{Flags, Segment};
+
+/// A half-open connection: 64 bytes and its timer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HalfOpenEntry {
+    pub(super) flow: Flow,
+    hop: Hop,
+    state: HalfOpen,
+}
+
+impl<A: App, D: Device> Engine<A, D> {
+    /// CLOSED or LISTEN.
+    pub(super) fn stateless_arrives(
+        &mut self,
+        frame: Frame,
+        segment: &Segment,
+        flow: &Flow,
+        hop: Hop,
+        hash: u64,
+    ) {
+        self.io.pool.release(frame);
+        let listens = self.listens(flow.local, flow.local_port);
+        let reset = if listens {
+            match stateless::listen(segment) {
+                stateless::Listen::Syn => return self.syn_arrives(segment, flow, hop, hash, None),
+                stateless::Listen::Reset(reset) => Some(reset),
+                stateless::Listen::Ignore => None,
+            }
+        } else {
+            stateless::closed(segment)
+        };
+        self.io.counters.inc(Counter::DropNoConnection);
+        if let Some(reset) = reset
+            && self.io.may_reply()
+        {
+            self.io.send_reset(flow, hop, reset.seq, reset.ack);
+        }
+    }
+
+    /// A SYN for a listener (RFC 9293 section 3.10.7.2, third step). `after` is the lowest sequence
+    /// number that may be ours, if an earlier connection has to be told apart.
+    fn syn_arrives(&mut self, syn: &Segment, flow: &Flow, hop: Hop, hash: u64, after: Option<Seq>) {
+        let io = &mut self.io;
+        io.counters.inc(Counter::SynsReceived);
+        if self.draining || self.commands.accept_paused {
+            io.counters.inc(Counter::DropPaused);
+            return;
+        }
+        if self.half_open.is_full() {
+            io.counters.inc(Counter::DropHalfOpenFull);
+            return self.overflow(syn, flow, hop);
+        }
+        let local = io.locals[usize::from(flow.local)].cidr.addr.0;
+        let (port, remote, remote_port) = (flow.local_port, flow.remote.0, flow.remote_port);
+        let mut iss = Seq(self.isn.isn(io.now, local, port, remote, remote_port));
+        if let Some(after) = after.filter(|after| !iss.after(*after)) {
+            // RFC 1122 section 4.2.2.13: above everything that the earlier connection used.
+            iss = after + 1;
+        }
+        let ts_offset = self.isn.timestamp_offset(local, port, remote, remote_port);
+        let state = HalfOpen::new(syn, iss, ts_offset, &io.offer(flow.remote), io.now);
+        let entry = HalfOpenEntry { flow: *flow, hop, state };
+        let Some(index) = self.half_open.insert(entry) else { return };
+        if self.demux.insert(hash, Target::HalfOpen(index).to_bits()).is_err() {
+            self.half_open.remove(index);
+            self.io.counters.inc(Counter::DropHalfOpenFull);
+            return;
+        }
+        let wait = self.io.settings.rto.initial();
+        self.half_open_wheel.arm(index, self.io.now.tick().after(wait));
+        self.send_syn_ack(&entry);
+    }
+
+    fn overflow(&mut self, segment: &Segment, flow: &Flow, hop: Hop) {
+        if self.config.overflow == Overflow::Reset
+            && self.io.may_reply()
+            && let Some(reset) = stateless::closed(segment)
+        {
+            self.io.send_reset(flow, hop, reset.seq, reset.ack);
+        }
+    }
+
+    fn send_syn_ack(&mut self, entry: &HalfOpenEntry) {
+        let offer = self.io.offer(entry.flow.remote);
+        let fields = Fields {
+            seq: entry.state.iss,
+            ack: entry.state.irs + 1,
+            flags: Flags::SYN | Flags::ACK,
+            window: syn_window(self.io.settings.config.receive_buffer),
+            options: entry.state.options(&offer, self.io.now),
+        };
+        self.io.send_control(&entry.flow, entry.hop, &fields, &[]);
+    }
+
+    pub(super) fn half_open_arrives(
+        &mut self,
+        index: u32,
+        frame: Frame,
+        segment: &Segment,
+        hop: Hop,
+        hash: u64,
+    ) {
+        let Some(&entry) = self.half_open.get(index) else { return self.io.pool.release(frame) };
+        let window = u32::from(syn_window(self.io.settings.config.receive_buffer));
+        match entry.state.segment_arrives(segment, window) {
+            HalfOpenVerdict::Accept => {
+                return self.handshake_complete(index, &entry, frame, segment, hop, hash);
+            }
+            HalfOpenVerdict::SendAgain => {
+                self.io.counters.inc(Counter::Retransmissions);
+                self.send_syn_ack(&entry);
+            }
+            HalfOpenVerdict::Forget => self.forget_half_open(index, hash),
+            HalfOpenVerdict::Refuse(drop, answer) => {
+                self.io.counters.inc(drop_counter(drop));
+                let fields = Fields {
+                    seq: entry.state.iss + 1,
+                    ack: entry.state.irs + 1,
+                    flags: Flags::ACK,
+                    window: window as u16,
+                    options: entry.state.answer_options(self.io.now),
+                };
+                self.answer(&entry.flow, entry.hop, answer, &fields);
+            }
+        }
+        self.io.pool.release(frame);
+    }
+
+    fn answer(&mut self, flow: &Flow, hop: Hop, answer: Answer, ack: &Fields) {
+        if answer == Answer::Nothing || !self.io.may_reply() {
+            return;
+        }
+        match answer {
+            Answer::Reset { seq } => {
+                self.io.send_reset(flow, hop, seq, None);
+            }
+            _ => {
+                if answer == Answer::Challenge {
+                    self.io.counters.inc(Counter::ChallengeAcks);
+                }
+                self.io.send_control(flow, hop, ack, &[]);
+            }
+        }
+    }
+
+    pub(super) fn forget_half_open(&mut self, index: u32, hash: u64) {
+        self.half_open_wheel.cancel(index);
+        self.demux.remove(hash, Target::HalfOpen(index).to_bits());
+        self.half_open.remove(index);
+    }
+
+    /// The third segment: the half-open entry becomes a connection in the accept queue.
+    fn handshake_complete(
+        &mut self,
+        index: u32,
+        entry: &HalfOpenEntry,
+        frame: Frame,
+        segment: &Segment,
+        hop: Hop,
+        hash: u64,
+    ) {
+        let full = self.accept_queue.len() >= self.config.limits.backlog as usize;
+        let refused = if full {
+            Some(Counter::DropBacklogFull)
+        } else if self.slots.is_full() {
+            Some(Counter::DropConnectionsFull)
+        } else {
+            None
+        };
+        if let Some(counter) = refused {
+            self.io.counters.inc(counter);
+            self.io.pool.release(frame);
+            if self.config.overflow == Overflow::Reset {
+                self.overflow(segment, &entry.flow, hop);
+                self.forget_half_open(index, hash);
+            }
+            return;
+        }
+        let io = &mut self.io;
+        let offer = io.offer(entry.flow.remote);
+        let window = u32::from(syn_window(io.settings.config.receive_buffer));
+        let tcb = entry.state.accept(segment, window, &offer, &io.settings, io.now);
+        let made = self.slots.insert(|id| new_slot(tcb, entry.flow, hop, id, Role::Accepted));
+        let Some(slot) = made else { return self.io.pool.release(frame) };
+        let (old, new) = (Target::HalfOpen(index), Target::Connection(slot));
+        self.demux.replace(hash, old.to_bits(), new.to_bits());
+        self.half_open_wheel.cancel(index);
+        self.half_open.remove(index);
+        self.slots.at(slot).pending |= Pending::ACCEPT;
+        self.accept_queue.push_back(slot);
+        self.connection_arrives(slot, frame, segment);
+    }
+
+    pub(super) fn time_wait_arrives(
+        &mut self,
+        index: u32,
+        frame: Frame,
+        segment: &Segment,
+        hop: Hop,
+        hash: u64,
+    ) {
+        self.io.pool.release(frame);
+        let Some(&waiting) = self.time_wait.get(index) else { return };
+        let drop = match waiting.state.segment_arrives(segment) {
+            TimeWaitVerdict::Restart => {
+                let expires = self.time_wait_end();
+                self.time_wait.restart(index, expires);
+                self.acknowledge_time_wait(index);
+                return;
+            }
+            TimeWaitVerdict::Reuse => {
+                if self.listens(waiting.flow.local, waiting.flow.local_port) {
+                    self.forget_time_wait(index, hash);
+                    let after = Some(waiting.state.snd_nxt);
+                    self.syn_arrives(segment, &waiting.flow, hop, hash, after);
+                    return;
+                }
+                tcp::Drop::OutOfWindow
+            }
+            TimeWaitVerdict::Answer(drop) => {
+                if self.io.may_reply() {
+                    self.acknowledge_time_wait(index);
+                }
+                drop
+            }
+            TimeWaitVerdict::Ignore(drop) => drop,
+        };
+        self.io.counters.inc(drop_counter(drop));
+    }
+
+    fn acknowledge_time_wait(&mut self, index: u32) {
+        let Some(&waiting) = self.time_wait.get(index) else { return };
+        let fields = Fields {
+            seq: waiting.state.snd_nxt,
+            ack: waiting.state.rcv_nxt,
+            flags: Flags::ACK,
+            window: waiting.state.window,
+            options: waiting.state.options(self.io.now),
+        };
+        self.io.send_control(&waiting.flow, waiting.hop, &fields, &[]);
+    }
+
+    pub(super) fn forget_time_wait(&mut self, index: u32, hash: u64) {
+        self.demux.remove(hash, Target::TimeWait(index).to_bits());
+        self.time_wait.remove(index);
+    }
+
+    fn time_wait_end(&self) -> Tick {
+        self.io.now.tick().after(self.io.settings.config.time_wait)
+    }
+
+    /// A connection leaves its slot for TIME-WAIT; `hash` is that of its flow. If the table is full,
+    /// the oldest makes room.
+    pub(super) fn enter_time_wait(&mut self, index: u32, slot: &Slot<A::Conn>, hash: u64) {
+        let old = Target::Connection(index).to_bits();
+        if self.time_wait.is_full()
+            && let Some((oldest, _)) = self.time_wait.first()
+            && let Some(waiting) = self.time_wait.get(oldest).copied()
+        {
+            self.io.counters.inc(Counter::TimeWaitEvictions);
+            self.forget_time_wait(oldest, self.hash(&waiting.flow));
+        }
+        let buffer = self.io.settings.config.receive_buffer;
+        let (window, _) = slot.tcb.window_to_advertise(buffer, 0);
+        let state = TimeWait::new(&slot.tcb, window);
+        let expires = self.time_wait_end();
+        match self.time_wait.insert(slot.flow, slot.hop, state, expires) {
+            Some(new) => {
+                self.demux.replace(hash, old, Target::TimeWait(new).to_bits());
+            }
+            None => {
+                self.demux.remove(hash, old);
+            }
+        }
+    }
+
+    /// The SYN-ACK timer of a half-open connection.
+    pub(super) fn half_open_timer(&mut self, index: u32) {
+        let Some(entry) = self.half_open.get_mut(index) else { return };
+        match entry.state.next_try(&self.io.settings) {
+            Some(wait) => {
+                let entry = *entry;
+                self.half_open_wheel.arm(index, self.io.now.tick().after(wait));
+                self.io.counters.inc(Counter::Retransmissions);
+                self.send_syn_ack(&entry);
+            }
+            None => {
+                let flow = entry.flow;
+                let hash = self.hash(&flow);
+                self.forget_half_open(index, hash);
+            }
+        }
+    }
+}
+
+/// A connection's slot at its beginning.
+pub(super) fn new_slot<C>(tcb: Tcb, flow: Flow, hop: Hop, id: ConnId, role: Role) -> Slot<C> {
+    let segment = tcb.snd_mss;
+    Slot {
+        tcb,
+        flow,
+        hop,
+        inbox: Inbox::new(),
+        outbox: Outbox::new(segment),
+        out_of_order: FrameQueue::new(),
+        pending: Pending::default(),
+        armed_at: Tick(0),
+        timer_at: Tick(0),
+        id,
+        role,
+        over: None,
+        app: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_half_open_entry_takes_at_most_80_bytes() {
+        assert!(size_of::<HalfOpenEntry>() <= 80, "{}", size_of::<HalfOpenEntry>());
+    }
+}

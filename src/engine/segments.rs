@@ -1,0 +1,277 @@
+//! A segment and the connection it belongs to: what TCP says is done to frames and queues.
+
+use super::counters::Counter;
+use super::flow::{Flow, Hop};
+use super::io::Io;
+use super::slots::{Pending, Slot};
+use super::{Engine, Target};
+use crate::app::{App, Close};
+use crate::device::{Device, Frame, FrameQueue, FrameRef, Place, Pool};
+use crate::tcp::{self, Answer, Drop, Event, Outcome, Payload};
+use crate::wire::Seq;
+use crate::wire::tcp::Segment;
+
+/// Payloads up to this long are copied behind the unread bytes before them if they fit there: many
+/// small segments must not hold a frame each.
+const COALESCE_BYTES: usize = 512;
+/// Segments out of order are kept only while this part of the pool is free: one in eight.
+const OUT_OF_ORDER_RESERVE: u32 = 8;
+
+impl<A: App, D: Device> Engine<A, D> {
+    pub(super) fn segment_arrives(
+        &mut self,
+        frame: Frame,
+        segment: &Segment,
+        flow: &Flow,
+        hop: Hop,
+        hash: u64,
+    ) {
+        let found = self.demux.find(hash, |bits| self.is_flow(Target::from_bits(bits), flow));
+        match found.map(Target::from_bits) {
+            Some(Target::Connection(index)) => self.connection_arrives(index, frame, segment),
+            Some(Target::HalfOpen(index)) => {
+                self.half_open_arrives(index, frame, segment, hop, hash);
+            }
+            Some(Target::TimeWait(index)) => {
+                self.time_wait_arrives(index, frame, segment, hop, hash);
+            }
+            None => self.stateless_arrives(frame, segment, flow, hop, hash),
+        }
+    }
+
+    fn is_flow(&self, target: Target, flow: &Flow) -> bool {
+        match target {
+            Target::Connection(index) => self.slots.get(index).is_some_and(|s| s.flow == *flow),
+            Target::HalfOpen(index) => self.half_open.get(index).is_some_and(|h| h.flow == *flow),
+            Target::TimeWait(index) => self.time_wait.get(index).is_some_and(|w| w.flow == *flow),
+        }
+    }
+
+    /// SEGMENT ARRIVES for a connection in a slot; the frame is kept or released.
+    pub(super) fn connection_arrives(&mut self, index: u32, frame: Frame, segment: &Segment) {
+        let slot = self.slots.at(index);
+        if slot.over.is_some() {
+            self.io.counters.inc(Counter::DropAfterClose);
+            self.io.pool.release(frame);
+            return;
+        }
+        let io = &mut self.io;
+        let offer = io.offer(slot.flow.remote);
+        let outcome = tcp::segment_arrives(&mut slot.tcb, segment, &offer, &io.settings, io.now);
+        slot.acknowledged(outcome.acked, io);
+        slot.take_payload(frame, segment, outcome.payload, io);
+        let event = match slot.tcb.take_fin(&io.settings, io.now) {
+            Some(event) => {
+                slot.pending |= Pending::DATA;
+                if event == Event::Nothing { outcome.event } else { event }
+            }
+            None => outcome.event,
+        };
+        slot.answer(&outcome, io);
+        if outcome.retransmit {
+            slot.retransmit_first(io);
+        }
+        match event {
+            Event::Opened => self.opened(index),
+            Event::Reset => {
+                self.io.counters.inc(Counter::ResetsReceived);
+                self.slots.at(index).over = Some(Close::Reset);
+            }
+            Event::Refused => self.slots.at(index).over = Some(Close::Refused),
+            Event::Closed => self.slots.at(index).over = Some(Close::Finished),
+            Event::TimeWait | Event::Nothing => {}
+        }
+        self.list(index);
+    }
+}
+
+impl<C> Slot<C> {
+    /// Releases what the peer has, and owes `on_space` if that is what the application waits for.
+    fn acknowledged<D: Device>(&mut self, acked: u32, io: &mut Io<D>) {
+        if acked == 0 {
+            return;
+        }
+        let in_flight = self.outbox.in_flight.bytes();
+        self.outbox.in_flight.consume(&io.pool, acked.min(in_flight), Place::Sending);
+        let rest = acked.saturating_sub(in_flight).min(self.outbox.queue.bytes());
+        self.outbox.queue.consume(&io.pool, rest, Place::Sending);
+        self.check_space(io);
+    }
+
+    /// `on_space` is due when half of the budget is free again.
+    pub(super) fn check_space<D>(&mut self, io: &Io<D>) {
+        if self.outbox.wants_space
+            && self.outbox.bytes() <= io.settings.config.send_buffer / 2
+            && io.pool.free_for_data() > 0
+        {
+            self.outbox.wants_space = false;
+            self.pending |= Pending::SPACE;
+        }
+    }
+
+    /// Puts the payload where it belongs; the frame is kept or released.
+    fn take_payload<D: Device>(
+        &mut self,
+        mut frame: Frame,
+        segment: &Segment,
+        payload: Option<Payload>,
+        io: &mut Io<D>,
+    ) {
+        let Some(Payload { skip, len, seq }) = payload else {
+            io.pool.release(frame);
+            return;
+        };
+        frame.advance(usize::from(segment.payload_start) + usize::from(skip));
+        frame.truncate(usize::from(len));
+        if seq == self.tcb.rcv_nxt {
+            self.deliver(frame, io);
+            self.join_out_of_order(io);
+        } else {
+            self.tcb.owe_duplicate_ack();
+            self.keep_out_of_order(frame, seq, io);
+        }
+    }
+
+    /// Appends the next bytes of the stream to what the application reads.
+    fn deliver<D: Device>(&mut self, frame: Frame, io: &mut Io<D>) {
+        let len = frame.len() as u32;
+        io.counters.add(Counter::BytesReceived, u64::from(len));
+        if !append_copy(&io.pool, &mut self.inbox.queue, &frame) {
+            self.inbox.queue.push_back(&io.pool, frame, Place::Received);
+        } else {
+            io.pool.release(frame);
+        }
+        self.tcb.delivered(len);
+        self.pending |= Pending::DATA;
+    }
+
+    /// A hole may be filled: moves what is next now from the out-of-order queue.
+    fn join_out_of_order<D: Device>(&mut self, io: &mut Io<D>) {
+        while let Some(at) = self.out_of_order.front().some() {
+            let seq = Seq(io.pool.seq(at));
+            if seq.after(self.tcb.rcv_nxt) {
+                return;
+            }
+            // RFC 5681 section 4.2: at once, when a gap is filled.
+            self.tcb.ack_at_once();
+            let Some(mut frame) = self.out_of_order.pop_front(&io.pool, Place::Received) else {
+                return;
+            };
+            let known = (seq.distance_to(self.tcb.rcv_nxt) as usize).min(frame.len());
+            frame.advance(known);
+            if frame.is_empty() {
+                io.pool.release(frame);
+            } else {
+                self.deliver(frame, io);
+            }
+        }
+    }
+
+    /// Keeps a segment beyond a hole, without what is there already.
+    fn keep_out_of_order<D: Device>(&mut self, mut frame: Frame, seq: Seq, io: &mut Io<D>) {
+        let pool = &io.pool;
+        if pool.free() < pool.frames() / OUT_OF_ORDER_RESERVE {
+            io.counters.inc(Counter::DropNoRoom);
+            pool.release(frame);
+            return;
+        }
+        // The last frame that begins at or before this one.
+        let (mut before, mut at) = (FrameRef::NONE, self.out_of_order.front());
+        while let Some(here) = at.some().filter(|here| Seq(pool.seq(*here)).at_or_before(seq)) {
+            (before, at) = (here, pool.next(here));
+        }
+        let mut start = seq;
+        if let Some(before) = before.some() {
+            let end = Seq(pool.seq(before)) + pool.queued_len(before);
+            if end.after(start) {
+                let known = (start.distance_to(end) as usize).min(frame.len());
+                frame.advance(known);
+                start = end;
+            }
+        }
+        // What begins behind it: covered ones go, an overlapping one cuts it.
+        while let Some(next) = at.some().filter(|_| !frame.is_empty()) {
+            let next_start = Seq(pool.seq(next));
+            let end = start + frame.len() as u32;
+            if next_start.at_or_after(end) {
+                break;
+            }
+            if (next_start + pool.queued_len(next)).after(end) {
+                frame.truncate(start.distance_to(next_start) as usize);
+                break;
+            }
+            at = pool.next(next);
+            if let Some(covered) = self.out_of_order.remove_after(pool, before, Place::Received) {
+                pool.release(covered);
+            }
+        }
+        if frame.is_empty() {
+            io.counters.inc(Counter::DropDuplicate);
+            pool.release(frame);
+            return;
+        }
+        io.counters.inc(Counter::OutOfOrderSegments);
+        let kept = self.out_of_order.insert_after(pool, before, frame, Place::Received);
+        pool.set_seq(kept, start.0);
+    }
+
+    /// Sends what the RFC wants sent in answer, and counts what was dropped.
+    fn answer<D: Device>(&mut self, outcome: &Outcome, io: &mut Io<D>) {
+        if let Some(drop) = outcome.drop {
+            io.counters.inc(drop_counter(drop));
+        }
+        match outcome.answer {
+            Answer::Nothing => {}
+            Answer::Ack => {
+                if io.may_reply() {
+                    self.tcb.ack_at_once();
+                }
+            }
+            Answer::Challenge => {
+                if io.may_reply() {
+                    io.counters.inc(Counter::ChallengeAcks);
+                    self.tcb.ack_at_once();
+                }
+            }
+            Answer::Reset { seq } => {
+                if io.may_reply() {
+                    io.send_reset(&self.flow, self.hop, seq, None);
+                }
+            }
+        }
+    }
+
+    /// Gives all frames back to the pool.
+    pub(super) fn clear(&mut self, pool: &Pool) {
+        self.inbox.queue.clear(pool, Place::Received);
+        self.out_of_order.clear(pool, Place::Received);
+        self.outbox.queue.clear(pool, Place::Sending);
+        self.outbox.in_flight.clear(pool, Place::Sending);
+    }
+}
+
+/// Copies a short payload behind the last unread bytes, if it fits there: behind the bytes of a
+/// received packet lies nothing of value.
+fn append_copy(pool: &Pool, queue: &mut FrameQueue, frame: &Frame) -> bool {
+    let Some(tail) = queue.back().some() else { return false };
+    if frame.len() > COALESCE_BYTES || pool.queued_tailroom(tail) < frame.len() as u32 {
+        return false;
+    }
+    queue.edit(pool, tail, Place::Received, |last| {
+        let before = last.len();
+        pool.extend(last, frame.len());
+        pool.bytes_mut(last)[before..].copy_from_slice(pool.bytes(frame));
+    });
+    true
+}
+
+pub(super) fn drop_counter(drop: Drop) -> Counter {
+    match drop {
+        Drop::OutOfWindow => Counter::DropOutOfWindow,
+        Drop::Paws => Counter::DropPaws,
+        Drop::BadAck => Counter::DropBadAck,
+        Drop::BadReset => Counter::DropBadReset,
+        Drop::AfterClose => Counter::DropAfterClose,
+        Drop::Duplicate => Counter::DropDuplicate,
+    }
+}

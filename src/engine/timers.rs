@@ -1,0 +1,101 @@
+//! What is due: the wheel looks at a connection, the connection knows which of its timers that is.
+
+use super::Engine;
+use super::counters::Counter;
+use super::flow::Hop;
+use super::slots::{Pending, Slot};
+use super::wheel::Wheel;
+use crate::app::{App, Close};
+use crate::device::Device;
+use crate::tcp::Expiry;
+use crate::time::Tick;
+
+impl<A: App, D: Device> Engine<A, D> {
+    /// Fires what is due, up to the budget of a turn; the rest comes in the next one.
+    pub(super) fn fire_timers(&mut self) -> bool {
+        let now = self.io.now.tick();
+        let budget = self.config.limits.timers_per_turn;
+        let mut any = false;
+        self.wheel.advance(now);
+        for _ in 0..budget {
+            let Some(index) = self.wheel.pop_expired() else { break };
+            any = true;
+            self.slots.at(index).pending -= Pending::ARMED;
+            self.connection_timer(index);
+        }
+        self.half_open_wheel.advance(now);
+        for _ in 0..budget {
+            let Some(index) = self.half_open_wheel.pop_expired() else { break };
+            any = true;
+            self.half_open_timer(index);
+        }
+        for _ in 0..budget {
+            let Some((index, expires)) = self.time_wait.first() else { break };
+            if expires.is_after(now) {
+                break;
+            }
+            any = true;
+            if let Some(waiting) = self.time_wait.get(index).copied() {
+                self.forget_time_wait(index, self.hash(&waiting.flow));
+            }
+        }
+        any
+    }
+
+    fn connection_timer(&mut self, index: u32) {
+        let io = &mut self.io;
+        let slot = self.slots.at(index);
+        if slot.over.is_some() {
+            return;
+        }
+        let now = io.now.tick();
+        slot.tcb.ack_timer(io.now);
+        if slot.pending.contains(Pending::APP_TIMER) && !slot.timer_at.is_after(now) {
+            slot.pending -= Pending::APP_TIMER;
+            slot.pending |= Pending::TIMER;
+        }
+        let waiting = !slot.outbox.queue.is_empty();
+        match slot.tcb.retransmit_timer(waiting, &io.settings, io.now) {
+            Expiry::Retransmit => {
+                io.counters.inc(Counter::RetransmissionTimeouts);
+                slot.go_back(io);
+                if slot.hop == Hop::UNKNOWN {
+                    self.resolve(index);
+                }
+            }
+            Expiry::Probe => slot.send_probe(io),
+            Expiry::GiveUp => {
+                slot.send_abort(io);
+                slot.over = Some(Close::TimedOut);
+            }
+            Expiry::Nothing | Expiry::Output | Expiry::KeepAlive | Expiry::Closed => {}
+        }
+        let (io, slot) = (&mut self.io, self.slots.at(index));
+        if slot.over.is_none() {
+            match slot.tcb.idle_timer(&io.settings, io.now) {
+                Expiry::KeepAlive => slot.send_keep_alive(io),
+                Expiry::Closed => slot.over = Some(Close::Finished),
+                Expiry::GiveUp => {
+                    slot.send_abort(io);
+                    slot.over = Some(Close::TimedOut);
+                }
+                _ => {}
+            }
+        }
+        self.list(index);
+    }
+}
+
+/// Arms the wheel for the connection's earliest deadline. A wheel armed too early is left alone: it
+/// finds nothing due, and is armed anew. Most deadlines are moved away many times before they are due.
+pub(super) fn schedule<C>(slot: &mut Slot<C>, index: u32, wheel: &mut Wheel) {
+    let app = slot.pending.contains(Pending::APP_TIMER).then_some(slot.timer_at);
+    let deadlines = [slot.tcb.next_deadline(), app];
+    let Some(first) = deadlines.into_iter().flatten().reduce(Tick::min) else { return };
+    if slot.pending.contains(Pending::ARMED) && !slot.armed_at.is_after(first) {
+        return;
+    }
+    slot.armed_at = first;
+    slot.pending |= Pending::ARMED;
+    wheel.arm(index, first);
+}

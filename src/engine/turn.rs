@@ -1,0 +1,181 @@
+//! One turn of an engine, and the passes over the batch that it received.
+
+use super::counters::Counter;
+use super::flow::{Flow, Hop};
+use super::{Engine, Target};
+use crate::app::{App, Core};
+use crate::device::{Device, Frame};
+use crate::time::{Instant, Tick};
+use crate::wire::tcp::Segment;
+use crate::wire::{self, Body, Checks, Parsed, Reject};
+
+/// What a turn did, and when the next one is needed at the latest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Whether anything was done: if so, there may be more to do at once.
+    pub worked: bool,
+    /// When the next timer is due; now, if something was done. `None` if no timer is armed.
+    pub next_deadline: Option<Instant>,
+}
+
+/// A received frame, as far as the first pass came.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Arrived {
+    Rejected(Reject),
+    /// TCP to an address of ours.
+    Segment {
+        segment: Segment,
+        flow: Flow,
+        hop: Hop,
+        hash: u64,
+    },
+    /// TCP to somebody else.
+    NotOurs,
+    Other(Parsed),
+}
+
+impl<A: App, D: Device> Engine<A, D> {
+    /// One turn: receive, fire timers, deliver messages, call back, send, kick.
+    pub fn turn(&mut self, now: Instant) -> Turn {
+        self.io.now = now;
+        self.io.counters.inc(Counter::Turns);
+        let received = self.receive();
+        let fired = self.fire_timers();
+        let delivered = self.deliver_messages();
+        let returned = self.take_returned();
+        self.ready.append(&mut self.blocked);
+        self.feed_starved();
+        let accepted = self.accept();
+        let called = self.call_back();
+        let connected = self.run_on_turn();
+        self.io.device.flush();
+        self.io.counters.set_gauges(self.slots.used(), self.half_open.len(), self.time_wait.len());
+        let worked = received || fired || delivered || returned || accepted || called || connected;
+        if worked {
+            return Turn { worked, next_deadline: Some(now) };
+        }
+        self.io.counters.inc(Counter::IdleTurns);
+        Turn { worked, next_deadline: self.next_deadline() }
+    }
+
+    fn receive(&mut self) -> bool {
+        self.io.device.receive(&mut self.batch);
+        if self.batch.frames().is_empty() {
+            return false;
+        }
+        let mut batch = core::mem::replace(&mut self.batch, crate::device::Batch::new(0));
+        let mut arrived = core::mem::take(&mut self.arrived);
+        // Parse all; hash all, and ask the cache for the table's lines.
+        for frame in batch.frames() {
+            let one = self.parse(frame);
+            if let Arrived::Segment { hash, .. } = one {
+                self.demux.prefetch(hash);
+            }
+            arrived.push(one);
+        }
+        // Look up all, and ask the cache for the connections.
+        for one in &arrived {
+            if let Arrived::Segment { hash, .. } = one {
+                self.prefetch_target(*hash);
+            }
+        }
+        // Process all.
+        for (frame, one) in batch.drain().zip(arrived.drain(..)) {
+            self.process(frame, one);
+        }
+        (self.batch, self.arrived) = (batch, arrived);
+        true
+    }
+
+    fn parse(&self, frame: &Frame) -> Arrived {
+        let checks =
+            Checks { verify: true, accept_partial: self.io.device.link().accept_partial_checksums };
+        let parsed = match wire::parse(self.io.pool.bytes(frame), checks) {
+            Ok(parsed) => parsed,
+            Err(reject) => return Arrived::Rejected(reject),
+        };
+        let Body::Tcp(segment) = parsed.body else { return Arrived::Other(parsed) };
+        let Some(local) = self.io.local_index(segment.dst) else { return Arrived::NotOurs };
+        if !segment.src.is_unicast() || parsed.link.dst.is_multicast() {
+            // RFC 9293 section 3.9.2.3, MUST-63: nothing from or to a group.
+            return Arrived::NotOurs;
+        }
+        let flow = Flow {
+            remote: segment.src,
+            remote_port: segment.src_port,
+            local_port: segment.dst_port,
+            local,
+        };
+        Arrived::Segment { segment, flow, hop: Hop::back(&parsed.link), hash: self.hash(&flow) }
+    }
+
+    /// The first entry with this fingerprint is almost always the one.
+    fn prefetch_target(&self, hash: u64) {
+        if let Some(bits) = self.demux.find(hash, |_| true)
+            && let Target::Connection(index) = Target::from_bits(bits)
+        {
+            self.slots.prefetch(index);
+        }
+    }
+
+    fn process(&mut self, frame: Frame, arrived: Arrived) {
+        match arrived {
+            Arrived::Segment { segment, flow, hop, hash } => {
+                self.io.counters.inc(Counter::SegmentsReceived);
+                self.segment_arrives(frame, &segment, &flow, hop, hash);
+            }
+            Arrived::Other(parsed) => self.link_local_arrives(frame, &parsed),
+            Arrived::Rejected(reject) => {
+                self.io.counters.reject(reject);
+                self.io.pool.release(frame);
+            }
+            Arrived::NotOurs => {
+                self.io.counters.inc(Counter::DropNotOurs);
+                self.io.pool.release(frame);
+            }
+        }
+    }
+
+    /// Takes what applications gave back off the charge of the connections that received it.
+    fn take_returned(&mut self) -> bool {
+        let mut any = false;
+        while let Some((owner, bytes)) = self.io.pool.take_returned() {
+            any = true;
+            let id = crate::app::ConnId::from_bits(owner);
+            if let Some(index) = self.slots.find(id) {
+                let inbox = &mut self.slots.at(index).inbox;
+                inbox.held = inbox.held.saturating_sub(bytes);
+                // The window may have opened.
+                self.list(index);
+            }
+        }
+        any
+    }
+
+    fn run_on_turn(&mut self) -> bool {
+        self.app.on_turn(&mut Core {
+            id: self.config.core,
+            now: self.io.now,
+            connections: self.slots.used(),
+            draining: self.draining,
+            commands: &mut self.commands,
+        });
+        let connected = !self.commands.connects.is_empty();
+        self.open_connections();
+        connected
+    }
+
+    /// When the next timer is due. O(levels of the wheels).
+    fn next_deadline(&self) -> Option<Instant> {
+        let ticks = [
+            self.wheel.next_deadline(),
+            self.half_open_wheel.next_deadline(),
+            self.time_wait.first().map(|(_, expires)| expires),
+        ];
+        let now = self.io.now;
+        let first = ticks.into_iter().flatten().reduce(Tick::min)?;
+        let ahead = u64::from(now.tick().until(first));
+        let start_of_tick = now.nanos() >> Tick::SHIFT << Tick::SHIFT;
+        Some(Instant::from_nanos((start_of_tick + ahead * Tick::NANOS).max(now.nanos())))
+    }
+}

@@ -1,0 +1,7 @@
+//! From a caller's wishes to running cores.
+
+mod interface;
+pub mod lab;
+mod netlink;
+
+pub use interface::{Interface, InterfaceError, Neighbour, Route};

@@ -1,0 +1,124 @@
+//! Script numbers and live numbers: both sides' sequence numbers and timestamps.
+//!
+//! A script counts the engine's sequence numbers from its initial one, and writes its own as it
+//! likes; on the wire its own are shifted, so that they wrap in some runs and not in others.
+
+use super::ast::{Options, Packet};
+use super::facade::stream_byte;
+use crate::common::path::Path;
+use crate::common::segment::{ACK, SYN, Segment, TcpOption};
+
+/// What is known so far of the two numberings.
+#[derive(Debug)]
+pub struct Names {
+    /// Live minus script, of the engine's sequence numbers.
+    local: u32,
+    /// Whether the next SYN of the engine tells `local`.
+    learns: bool,
+    /// Live minus script, of the script's sequence numbers.
+    remote: u32,
+    /// The script's initial sequence number, in the script's numbers.
+    remote_initial: u32,
+    /// The engine's timestamps: script, live.
+    timestamps: Vec<(u32, u32)>,
+    /// One behind the last byte that the engine sent.
+    sent_to: u32,
+}
+
+impl Names {
+    pub fn new(remote_shift: u32) -> Names {
+        Names {
+            local: 0,
+            learns: true,
+            remote: remote_shift,
+            remote_initial: 0,
+            timestamps: Vec::new(),
+            sent_to: 0,
+        }
+    }
+
+    /// A new connection begins: the engine's next SYN has a new initial sequence number.
+    pub fn new_connection(&mut self) {
+        self.learns = true;
+        self.sent_to = 0;
+        self.timestamps.clear();
+    }
+
+    /// The live segment that an injected packet stands for.
+    pub fn to_live(&mut self, path: &Path, packet: &Packet) -> Result<Segment, String> {
+        if packet.flags & SYN != 0 {
+            let again = packet.seq == self.remote_initial && packet.flags & ACK == 0;
+            self.remote_initial = packet.seq;
+            if packet.flags & ACK == 0 && !again {
+                self.new_connection();
+            }
+        }
+        let data = packet.seq.wrapping_sub(self.remote_initial);
+        let data = if packet.flags & SYN != 0 { 0 } else { data.wrapping_sub(1) };
+        let payload = (0..packet.len).map(|i| stream_byte(u64::from(data.wrapping_add(i))));
+        let options = match &packet.options {
+            Options::These(options) => options.iter().map(|o| self.option_to_live(o)).collect(),
+            Options::Unwritten => Vec::new(),
+            Options::Any => return Err(String::from("`<...>` says nothing of what to inject")),
+        };
+        Ok(Segment {
+            src_port: path.remote.port(),
+            dst_port: path.local.port(),
+            seq: packet.seq.wrapping_add(self.remote),
+            ack: packet.ack.map_or(0, |ack| ack.wrapping_add(self.local)),
+            flags: packet.flags,
+            window: packet.window.unwrap_or(65_535),
+            urgent: packet.urgent.unwrap_or(0),
+            options,
+            payload: payload.collect(),
+        })
+    }
+
+    fn option_to_live(&self, option: &TcpOption) -> TcpOption {
+        let TcpOption::Timestamps { val, ecr } = option else { return option.clone() };
+        let near = self.timestamps.iter().rev().find(|(script, _)| script <= ecr);
+        let ecr = match near {
+            Some((script, live)) => live.wrapping_add(ecr - script),
+            None => *ecr,
+        };
+        TcpOption::Timestamps { val: *val, ecr }
+    }
+
+    /// A segment of the engine in the script's numbers. Its first SYN sets them.
+    pub fn to_script(&mut self, live: &Segment) -> Segment {
+        if live.has(SYN) && self.learns {
+            self.local = live.seq;
+            self.learns = false;
+        }
+        let mut segment = live.clone();
+        segment.seq = live.seq.wrapping_sub(self.local);
+        if live.has(ACK) {
+            segment.ack = live.ack.wrapping_sub(self.remote);
+        }
+        segment
+    }
+
+    /// Notes which live timestamp the script calls `script`.
+    pub fn learn_timestamp(&mut self, script: u32, live: u32) {
+        self.timestamps.push((script, live));
+    }
+
+    /// The timestamp that the engine sent last, of those that the script named.
+    pub fn last_timestamp(&self) -> Option<u32> {
+        self.timestamps.last().map(|(_, live)| *live)
+    }
+
+    /// Where the payload of a segment of the engine differs from the stream, by script number. The
+    /// one old byte of a probe may be anything (RFC 9293 section 3.8.4).
+    pub fn wrong_byte(&mut self, segment: &Segment) -> Option<u32> {
+        let end = segment.seq.wrapping_add(segment.payload.len() as u32);
+        let probe = segment.payload.len() == 1 && end <= self.sent_to;
+        self.sent_to = self.sent_to.max(end);
+        if probe {
+            return None;
+        }
+        let expected = |at: u32| stream_byte(u64::from(at.wrapping_sub(1)));
+        let mut numbered = (segment.seq..).zip(&segment.payload);
+        numbered.find(|(at, byte)| **byte != expected(*at)).map(|(at, _)| at)
+    }
+}
