@@ -2,7 +2,7 @@
 //!
 //! `SIDESTEP_SCRIPT=closing/ cargo test --test packet_scripts` runs those whose name contains that.
 
-mod common;
+mod segments;
 mod packet;
 
 use std::path::Path;

@@ -47,6 +47,7 @@ enum Callback {
     Space,
     Timer,
     Message,
+    Drain,
 }
 
 impl<A: App> Checked<A> {
@@ -192,6 +193,12 @@ impl<A: App> App for Checked<A> {
     fn on_message(&mut self, conn: &mut Self::Conn, message: A::Message, tx: &mut Tx<'_>) {
         self.before(conn.id, Callback::Message, tx);
         self.inner.on_message(&mut conn.inner, message, tx);
+        self.after(conn.id, tx);
+    }
+
+    fn on_drain(&mut self, conn: &mut Self::Conn, tx: &mut Tx<'_>) {
+        self.before(conn.id, Callback::Drain, tx);
+        self.inner.on_drain(&mut conn.inner, tx);
         self.after(conn.id, tx);
     }
 

@@ -28,3 +28,22 @@ pub use scenario::{Scenario, Summary};
 pub use simulation::{HostConfig, HostId, Simulation};
 pub use violation::Violation;
 pub use workload::{Flow, Outcome, Planned, Workload};
+
+use crate::app::{App, Inboxes, Mailbox};
+use crate::device::{Device, Waker};
+use crate::engine::{Engine, EngineConfig};
+
+/// An engine on its own, and the mailbox that reaches its connections between turns.
+///
+/// # Errors
+/// What the system answered when asked for an eventfd.
+pub fn with_mailbox<A: App, D: Device>(
+    config: EngineConfig,
+    device: D,
+    app: A,
+) -> std::io::Result<(Engine<A, D>, Mailbox<A::Message>)> {
+    let capacity = config.limits.mailbox.max(1) as usize;
+    let (mailbox, readers) = Inboxes::make(&[Waker::new()?], capacity);
+    let reader = readers.into_iter().next().expect("one reader for one waker");
+    Ok((Engine::new(config, device, reader, app), mailbox))
+}

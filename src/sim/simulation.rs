@@ -3,13 +3,14 @@
 use core::any::Any;
 use core::marker::PhantomData;
 use std::collections::BTreeSet;
+use std::io;
 
 use super::checked::Checked;
 use super::network::Network;
 use super::rng::Rng;
 use super::violation::Violation;
 use crate::app::App;
-use crate::device::{Place, Pool, PoolConfig, PoolError, VirtualDevice};
+use crate::device::{Place, Pool, PoolConfig, VirtualDevice};
 use crate::engine::{Engine, EngineConfig, Turn};
 use crate::time::Instant;
 
@@ -141,15 +142,12 @@ impl Simulation {
     /// Adds a host and gives it a first turn in the next step.
     ///
     /// # Errors
-    /// What [`Pool::new`] says of the pool's configuration.
-    pub fn add<A: App + 'static>(
-        &mut self,
-        config: HostConfig,
-        app: A,
-    ) -> Result<HostId<A>, PoolError> {
-        let pool = Pool::new(config.pool)?;
+    /// What [`Pool::new`] says of the pool's configuration, or the system when asked for memory and
+    /// an eventfd.
+    pub fn add<A: App + 'static>(&mut self, config: HostConfig, app: A) -> io::Result<HostId<A>> {
+        let pool = Pool::new(config.pool).map_err(io::Error::other)?;
         let (device, port) = VirtualDevice::new(pool, config.mac, config.mtu);
-        let engine = Engine::standalone(config.engine, device, Checked::new(app));
+        let engine = Engine::standalone(config.engine, device, Checked::new(app))?;
         let index = self.network.join(port, config.mac);
         self.slots.push(Slot { host: Box::new(engine), deadline: Some(self.now), turns: 0 });
         Ok(HostId(index, PhantomData))

@@ -1,30 +1,30 @@
 //! What a script says, before anybody acts on it.
 
-use crate::common::segment::TcpOption;
+use crate::segments::segment::TcpOption;
 
 /// Nanoseconds.
-pub type Nanos = u64;
+pub(crate) type Nanos = u64;
 
 #[derive(Debug)]
-pub struct Script {
+pub(crate) struct Script {
     /// For messages: `area/rule.pkt`.
-    pub name: String,
+    pub(crate) name: String,
     /// `--name=value` lines.
-    pub options: Vec<(usize, String, String)>,
+    pub(crate) options: Vec<(usize, String, String)>,
     /// `// @strict`: no segment may come that the script does not name, and none is cut differently.
-    pub strict: bool,
-    pub events: Vec<Event>,
+    pub(crate) strict: bool,
+    pub(crate) events: Vec<Event>,
 }
 
 #[derive(Debug)]
-pub struct Event {
-    pub line: usize,
-    pub time: Time,
-    pub action: Action,
+pub(crate) struct Event {
+    pub(crate) line: usize,
+    pub(crate) time: Time,
+    pub(crate) action: Action,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Time {
+pub(crate) enum Time {
     /// `1.5`
     Absolute(Nanos),
     /// `+.1`: after the event before.
@@ -38,7 +38,7 @@ pub enum Time {
 }
 
 #[derive(Debug)]
-pub enum Action {
+pub(crate) enum Action {
     /// `<`: from the script to the engine.
     Inject(Packet),
     /// `>`: the engine must send this.
@@ -49,18 +49,18 @@ pub enum Action {
 }
 
 #[derive(Clone, Debug)]
-pub struct Packet {
-    pub flags: u8,
-    pub seq: u32,
-    pub len: u32,
-    pub ack: Option<u32>,
-    pub window: Option<u16>,
-    pub urgent: Option<u16>,
-    pub options: Options,
+pub(crate) struct Packet {
+    pub(crate) flags: u8,
+    pub(crate) seq: u32,
+    pub(crate) len: u32,
+    pub(crate) ack: Option<u32>,
+    pub(crate) window: Option<u16>,
+    pub(crate) urgent: Option<u16>,
+    pub(crate) options: Options,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Options {
+pub(crate) enum Options {
     /// Nothing written: none injected, any expected.
     Unwritten,
     /// `<...>`
@@ -70,17 +70,17 @@ pub enum Options {
 }
 
 #[derive(Debug)]
-pub struct Call {
+pub(crate) struct Call {
     /// When a blocking call returns, measured like the event's own time.
-    pub end: Option<Nanos>,
-    pub name: String,
-    pub args: Vec<Arg>,
-    pub result: i64,
-    pub errno: Option<String>,
+    pub(crate) end: Option<Nanos>,
+    pub(crate) name: String,
+    pub(crate) args: Vec<Arg>,
+    pub(crate) result: i64,
+    pub(crate) errno: Option<String>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Arg {
+pub(crate) enum Arg {
     Ellipsis,
     Integer(i64),
     /// Names joined by `|`.
@@ -93,7 +93,7 @@ pub enum Arg {
 
 impl Arg {
     /// The number, also of a list of one number.
-    pub fn integer(&self) -> Option<i64> {
+    pub(crate) fn integer(&self) -> Option<i64> {
         match self {
             Arg::Integer(n) => Some(*n),
             Arg::List(items) if items.len() == 1 => items[0].integer(),
@@ -101,7 +101,7 @@ impl Arg {
         }
     }
 
-    pub fn is_word(&self, word: &str) -> bool {
+    pub(crate) fn is_word(&self, word: &str) -> bool {
         matches!(self, Arg::Words(words) if words.iter().any(|w| w == word))
     }
 }

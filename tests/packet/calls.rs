@@ -9,10 +9,10 @@ use super::facade::Message;
 use super::names::Names;
 use super::settings::Settings;
 use super::world::World;
-use crate::common::path::Path;
+use crate::segments::path::Path;
 
 /// What a call gave: a value, or the name of an error.
-pub type Outcome = Result<i64, &'static str>;
+pub(crate) type Outcome = Result<i64, &'static str>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -34,21 +34,21 @@ struct Socket {
 
 /// The descriptors of a script.
 #[derive(Debug, Default)]
-pub struct Sockets {
+pub(crate) struct Sockets {
     open: BTreeMap<i64, Socket>,
 }
 
 /// What a call works on.
-pub struct Context<'a> {
-    pub world: &'a mut Option<World>,
-    pub names: &'a mut Names,
-    pub settings: &'a Settings,
-    pub path: Path,
+pub(crate) struct Context<'a> {
+    pub(crate) world: &'a mut Option<World>,
+    pub(crate) names: &'a mut Names,
+    pub(crate) settings: &'a Settings,
+    pub(crate) path: Path,
 }
 
 impl Context<'_> {
     /// The engine, started by the first call or packet that needs it.
-    pub fn world(&mut self, listen: bool) -> &mut World {
+    pub(crate) fn world(&mut self, listen: bool) -> &mut World {
         let (settings, path) = (self.settings, self.path);
         self.world.get_or_insert_with(|| World::new(settings, path, listen))
     }
@@ -56,7 +56,7 @@ impl Context<'_> {
 
 impl Sockets {
     /// `Ok(None)`: the call would block.
-    pub fn call(&mut self, call: &Call, cx: &mut Context<'_>) -> Result<Option<Outcome>, String> {
+    pub(crate) fn call(&mut self, call: &Call, cx: &mut Context<'_>) -> Result<Option<Outcome>, String> {
         let done = |value: i64| Ok(Some(Ok(value)));
         match call.name.as_str() {
             "socket" => {

@@ -1,17 +1,17 @@
 //! Sockets over the callback API: an application whose connections do what messages say.
 //!
-//! Received bytes are held where they are until a `read` takes them, so that the window tells of them
-//! as a socket's would. `close` is RFC 9293 section 3.6.1: with unread bytes, or when bytes come
+//! Received bytes are left unread until a `read` takes them, so that the window tells of them as a
+//! socket's would. `close` is RFC 9293 section 3.6.1: with unread bytes, or when bytes come
 //! later, the connection is reset (SHLD-3); otherwise it finishes.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
-use sidestep::app::{App, Close, ConnId, Core, Peer, Refuse, Role, Rx, RxBuf, Tx};
+use sidestep::app::{App, Close, ConnId, Core, Peer, Refuse, Role, Rx, Tx};
 
 /// What a system call does to its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Message {
+pub(crate) enum Message {
     /// Write this many bytes of the stream.
     Write(usize),
     /// Read up to this many.
@@ -23,51 +23,53 @@ pub enum Message {
 
 /// What is known of a connection outside of its callbacks.
 #[derive(Debug, Default)]
-pub struct Status {
-    pub unread: usize,
-    pub fin: bool,
-    pub ended: Option<Close>,
+pub(crate) struct Status {
+    pub(crate) unread: usize,
+    pub(crate) fin: bool,
+    pub(crate) ended: Option<Close>,
     /// What the last write or read did.
-    pub result: usize,
+    pub(crate) result: usize,
     /// The first byte that was not the stream's.
-    pub wrong: Option<u64>,
+    pub(crate) wrong: Option<u64>,
 }
 
 #[derive(Debug)]
-pub struct Conn {
+pub(crate) struct Conn {
     id: ConnId,
-    held: VecDeque<RxBuf>,
-    /// Bytes of the first held buffer that were read already.
-    taken: usize,
-    received: u64,
+    /// What a `read` asks for.
+    wanted: usize,
+    /// Bytes read; behind them lie the unread ones.
+    read: u64,
+    /// Bytes seen, read or not.
+    seen: u64,
     written: u64,
     closed: bool,
 }
 
 /// A `connect` to be made.
 #[derive(Clone, Copy, Debug)]
-pub struct Connect {
-    pub local: SocketAddr,
-    pub remote: SocketAddr,
+pub(crate) struct Connect {
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
 }
 
 #[derive(Debug, Default)]
-pub struct Facade {
-    pub connect: Option<Connect>,
-    pub connected: Option<ConnId>,
-    pub connect_failed: Option<Close>,
+pub(crate) struct Facade {
+    pub(crate) connect: Option<Connect>,
+    pub(crate) connected: Option<ConnId>,
+    pub(crate) connect_failed: Option<Close>,
     /// Opened and not yet accepted.
-    pub accepted: VecDeque<ConnId>,
+    pub(crate) accepted: VecDeque<ConnId>,
     status: HashMap<ConnId, Status>,
 }
 
 /// The stream that both sides of every script send, by position.
-pub fn stream_byte(position: u64) -> u8 {
+pub(crate) fn stream_byte(position: u64) -> u8 {
     (position ^ (position >> 8).wrapping_mul(3) ^ (position >> 16)) as u8
 }
 
 impl Facade {
-    pub fn status(&self, id: ConnId) -> Option<&Status> {
+    pub(crate) fn status(&self, id: ConnId) -> Option<&Status> {
         self.status.get(&id)
     }
 
@@ -75,54 +77,32 @@ impl Facade {
         change(self.status.entry(id).or_default());
     }
 
-    fn take_in(&mut self, conn: &mut Conn, rx: &mut Rx<'_>) {
-        let mut wrong = None;
-        let lens: Vec<usize> = rx.chunks().map(<[u8]>::len).collect();
-        let mut position = conn.received;
-        for byte in rx.chunks().flatten() {
-            if *byte != stream_byte(position) {
-                wrong = wrong.or(Some(position));
-            }
-            position += 1;
+    /// Compares what is new with the stream.
+    fn look(&mut self, conn: &mut Conn, rx: &Rx<'_>) -> bool {
+        let numbered = (conn.read..).zip(rx.chunks().flatten());
+        let mut new = numbered.filter(|(position, _)| *position >= conn.seen);
+        let wrong = new.find(|(position, byte)| **byte != stream_byte(*position));
+        let seen = conn.read + rx.len() as u64;
+        let any = seen > conn.seen;
+        conn.seen = seen;
+        if let Some((position, _)) = wrong {
+            self.update(conn.id, |status| status.wrong = status.wrong.or(Some(position)));
         }
-        for len in lens {
-            // Whole frames: none is split, so this needs no frame.
-            if let Some(buf) = rx.hold(len) {
-                conn.received += len as u64;
-                conn.held.push_back(buf);
-            }
-        }
-        let unread = conn.unread();
-        let fin = rx.fin();
-        self.update(conn.id, |status| {
-            status.unread = unread;
-            status.fin |= fin;
-            status.wrong = status.wrong.or(wrong);
-        });
+        any
     }
 }
 
 impl Conn {
-    fn unread(&self) -> usize {
-        self.held.iter().map(RxBuf::len).sum::<usize>() - self.taken
-    }
-
-    fn read(&mut self, most: usize) -> usize {
-        let n = most.min(self.unread());
-        self.taken += n;
-        while let Some(first) = self.held.front().filter(|first| first.len() <= self.taken) {
-            self.taken -= first.len();
-            self.held.pop_front();
-        }
-        n
-    }
-
     fn write(&mut self, most: usize, tx: &mut Tx<'_>) -> usize {
         let from = self.written;
         let bytes: Vec<u8> = (from..from + most as u64).map(stream_byte).collect();
         let n = tx.write(&bytes);
         self.written += n as u64;
         n
+    }
+
+    fn unread(&self) -> usize {
+        (self.seen - self.read) as usize
     }
 }
 
@@ -136,41 +116,42 @@ impl App for Facade {
             Role::Connected { .. } => self.connected = Some(peer.id),
         }
         self.status.insert(peer.id, Status::default());
-        let (id, held) = (peer.id, VecDeque::new());
-        Ok(Conn { id, held, taken: 0, received: 0, written: 0, closed: false })
+        Ok(Conn { id: peer.id, wanted: 0, read: 0, seen: 0, written: 0, closed: false })
     }
 
     fn on_data(&mut self, conn: &mut Conn, rx: &mut Rx<'_>, tx: &mut Tx<'_>) {
-        let bytes = !rx.is_empty();
-        self.take_in(conn, rx);
-        if conn.closed && bytes {
+        let new = self.look(conn, rx);
+        let wanted = std::mem::take(&mut conn.wanted);
+        let n = wanted.min(rx.len());
+        rx.consume(n);
+        conn.read += n as u64;
+        if conn.closed && new {
             tx.abort();
         }
+        let (unread, fin) = (rx.len(), rx.fin());
+        self.update(conn.id, |status| {
+            status.unread = unread;
+            status.fin |= fin;
+            if wanted > 0 {
+                status.result = n;
+            }
+        });
     }
 
     fn on_message(&mut self, conn: &mut Conn, message: Message, tx: &mut Tx<'_>) {
-        let result = match message {
-            Message::Write(n) => conn.write(n, tx),
-            Message::Read(n) => conn.read(n),
-            Message::Shutdown => {
-                tx.finish();
-                0
-            }
+        let mut result = 0;
+        match message {
+            Message::Write(n) => result = conn.write(n, tx),
+            // The unread bytes are offered right after this.
+            Message::Read(n) => conn.wanted = n,
+            Message::Shutdown => tx.finish(),
             Message::Close if conn.unread() == 0 => {
                 conn.closed = true;
                 tx.finish();
-                0
             }
-            Message::Close | Message::Abort => {
-                tx.abort();
-                0
-            }
-        };
-        let unread = conn.unread();
-        self.update(conn.id, |status| {
-            status.result = result;
-            status.unread = unread;
-        });
+            Message::Close | Message::Abort => tx.abort(),
+        }
+        self.update(conn.id, |status| status.result = result);
     }
 
     fn on_close(&mut self, conn: Conn, why: Close) {

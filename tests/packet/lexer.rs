@@ -1,7 +1,7 @@
 //! Cuts a script into tokens, each with its line.
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Token {
+pub(crate) enum Token {
     /// Letters, digits and underscores, beginning with a letter: `socket`, `S`, `sackOK`.
     Word(String),
     /// As written: `12`, `0.5`, `.1`, `0x1f`.
@@ -17,10 +17,10 @@ pub enum Token {
 }
 
 #[derive(Debug)]
-pub struct Tokens {
-    pub tokens: Vec<(usize, Token)>,
-    pub strict: bool,
-    pub last_line: usize,
+pub(crate) struct Tokens {
+    pub(crate) tokens: Vec<(usize, Token)>,
+    pub(crate) strict: bool,
+    pub(crate) last_line: usize,
 }
 
 struct Lexer<'a> {
@@ -30,7 +30,7 @@ struct Lexer<'a> {
 }
 
 /// An error is a line and what is wrong there.
-pub fn tokens(text: &str) -> Result<Tokens, (usize, String)> {
+pub(crate) fn tokens(text: &str) -> Result<Tokens, (usize, String)> {
     let mut lexer = Lexer { rest: text, line: 1, strict: false };
     let mut tokens = Vec::new();
     while lexer.skip_blank()? {

@@ -2,11 +2,11 @@
 
 use super::ast::{Options, Packet};
 use super::names::Names;
-use crate::common::segment::{ACK, PSH, Segment, TcpOption, URG, flag_text};
+use crate::segments::segment::{ACK, PSH, Segment, TcpOption, URG, flag_text};
 
 /// How a segment compares with what is expected.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It is the expected one.
     Same,
     /// It is the first part of the expected one: this many bytes of it.
@@ -17,7 +17,7 @@ pub enum Verdict {
 }
 
 /// `strict`: data must be cut as the script says.
-pub fn compare(expected: &Packet, got: &Segment, strict: bool, names: &Names) -> Verdict {
+pub(crate) fn compare(expected: &Packet, got: &Segment, strict: bool, names: &Names) -> Verdict {
     let mut wrong = Vec::new();
     let len = got.payload.len() as u32;
     let cut_differently = len != expected.len && len > 0 && expected.len > 0 && !strict;
@@ -92,13 +92,13 @@ fn compare_options(
 }
 
 /// What is left of an expected packet whose first `n` bytes have come.
-pub fn rest_of_expected(packet: &mut Packet, n: u32) {
+pub(crate) fn rest_of_expected(packet: &mut Packet, n: u32) {
     packet.seq = packet.seq.wrapping_add(n);
     packet.len -= n;
 }
 
 /// What is left of a segment whose first `n` bytes were expected.
-pub fn rest_of_segment(segment: &Segment, n: u32) -> Segment {
+pub(crate) fn rest_of_segment(segment: &Segment, n: u32) -> Segment {
     let mut rest = segment.clone();
     rest.seq = rest.seq.wrapping_add(n);
     rest.payload.drain(..n as usize);

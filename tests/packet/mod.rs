@@ -13,6 +13,6 @@ mod runner;
 mod settings;
 mod world;
 
-pub use parser::parse;
-pub use runner::run;
-pub use settings::Settings;
+pub(crate) use parser::parse;
+pub(crate) use runner::run;
+pub(crate) use settings::Settings;

@@ -5,12 +5,12 @@
 
 use super::ast::{Options, Packet};
 use super::facade::stream_byte;
-use crate::common::path::Path;
-use crate::common::segment::{ACK, SYN, Segment, TcpOption};
+use crate::segments::path::Path;
+use crate::segments::segment::{ACK, SYN, Segment, TcpOption};
 
 /// What is known so far of the two numberings.
 #[derive(Debug)]
-pub struct Names {
+pub(crate) struct Names {
     /// Live minus script, of the engine's sequence numbers.
     local: u32,
     /// Whether the next SYN of the engine tells `local`.
@@ -26,7 +26,7 @@ pub struct Names {
 }
 
 impl Names {
-    pub fn new(remote_shift: u32) -> Names {
+    pub(crate) fn new(remote_shift: u32) -> Names {
         Names {
             local: 0,
             learns: true,
@@ -38,14 +38,14 @@ impl Names {
     }
 
     /// A new connection begins: the engine's next SYN has a new initial sequence number.
-    pub fn new_connection(&mut self) {
+    pub(crate) fn new_connection(&mut self) {
         self.learns = true;
         self.sent_to = 0;
         self.timestamps.clear();
     }
 
     /// The live segment that an injected packet stands for.
-    pub fn to_live(&mut self, path: &Path, packet: &Packet) -> Result<Segment, String> {
+    pub(crate) fn to_live(&mut self, path: &Path, packet: &Packet) -> Result<Segment, String> {
         if packet.flags & SYN != 0 {
             let again = packet.seq == self.remote_initial && packet.flags & ACK == 0;
             self.remote_initial = packet.seq;
@@ -85,7 +85,7 @@ impl Names {
     }
 
     /// A segment of the engine in the script's numbers. Its first SYN sets them.
-    pub fn to_script(&mut self, live: &Segment) -> Segment {
+    pub(crate) fn to_script(&mut self, live: &Segment) -> Segment {
         if live.has(SYN) && self.learns {
             self.local = live.seq;
             self.learns = false;
@@ -99,18 +99,18 @@ impl Names {
     }
 
     /// Notes which live timestamp the script calls `script`.
-    pub fn learn_timestamp(&mut self, script: u32, live: u32) {
+    pub(crate) fn learn_timestamp(&mut self, script: u32, live: u32) {
         self.timestamps.push((script, live));
     }
 
     /// The timestamp that the engine sent last, of those that the script named.
-    pub fn last_timestamp(&self) -> Option<u32> {
+    pub(crate) fn last_timestamp(&self) -> Option<u32> {
         self.timestamps.last().map(|(_, live)| *live)
     }
 
     /// Where the payload of a segment of the engine differs from the stream, by script number. The
     /// one old byte of a probe may be anything (RFC 9293 section 3.8.4).
-    pub fn wrong_byte(&mut self, segment: &Segment) -> Option<u32> {
+    pub(crate) fn wrong_byte(&mut self, segment: &Segment) -> Option<u32> {
         let end = segment.seq.wrapping_add(segment.payload.len() as u32);
         let probe = segment.payload.len() == 1 && end <= self.sent_to;
         self.sent_to = self.sent_to.max(end);

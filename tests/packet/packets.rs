@@ -3,11 +3,11 @@
 use super::ast::{Options, Packet};
 use super::lexer::Token;
 use super::parser::{Parsed, Parser};
-use crate::common::segment::{ACK, FIN, FLAG_LETTERS, SYN, TcpOption, URG};
+use crate::segments::segment::{ACK, FIN, FLAG_LETTERS, SYN, TcpOption, URG};
 
 impl Parser {
     /// `< flags seq:end(len) [ack n] [win n] [urg n] [<options>]`
-    pub fn packet(&mut self) -> Parsed<Packet> {
+    pub(crate) fn packet(&mut self) -> Parsed<Packet> {
         self.next();
         if matches!(self.peek(), Some(Token::Punct('[' | '('))) {
             return self.error("IP header fields ([ect0], (tos …)) are not understood");

@@ -4,16 +4,16 @@ use super::ast::{Action, Arg, Call, Event, Nanos, Script, Time};
 use super::lexer::{Token, Tokens, tokens};
 
 /// Where a parser stands.
-pub struct Parser {
+pub(crate) struct Parser {
     tokens: Vec<(usize, Token)>,
     at: usize,
     last_line: usize,
 }
 
-pub type Parsed<T> = Result<T, (usize, String)>;
+pub(crate) type Parsed<T> = Result<T, (usize, String)>;
 
 /// Parses a script; an error reads `name:line: what`.
-pub fn parse(name: &str, text: &str) -> Result<Script, String> {
+pub(crate) fn parse(name: &str, text: &str) -> Result<Script, String> {
     let located = |(line, what): (usize, String)| format!("{name}:{line}: {what}");
     let Tokens { tokens, strict, last_line } = tokens(text).map_err(located)?;
     let mut parser = Parser { tokens, at: 0, last_line };
@@ -161,11 +161,11 @@ impl Parser {
 
     // ----- what packets.rs uses too -----
 
-    pub fn line(&self) -> usize {
+    pub(crate) fn line(&self) -> usize {
         self.tokens.get(self.at).map_or(self.last_line, |(line, _)| *line)
     }
 
-    pub fn error<T>(&self, what: impl Into<String>) -> Parsed<T> {
+    pub(crate) fn error<T>(&self, what: impl Into<String>) -> Parsed<T> {
         let found = match self.peek() {
             Some(token) => format!(", found {token:?}"),
             None => String::from(", found the end of the script"),
@@ -173,37 +173,37 @@ impl Parser {
         Err((self.line(), what.into() + &found))
     }
 
-    pub fn peek(&self) -> Option<&Token> {
+    pub(crate) fn peek(&self) -> Option<&Token> {
         self.tokens.get(self.at).map(|(_, token)| token)
     }
 
-    pub fn next(&mut self) -> Option<Token> {
+    pub(crate) fn next(&mut self) -> Option<Token> {
         let token = self.peek().cloned();
         self.at += 1;
         token
     }
 
-    pub fn skip(&mut self, token: &Token) -> bool {
+    pub(crate) fn skip(&mut self, token: &Token) -> bool {
         let found = self.peek() == Some(token);
         self.at += usize::from(found);
         found
     }
 
-    pub fn skip_punct(&mut self, c: char) -> bool {
+    pub(crate) fn skip_punct(&mut self, c: char) -> bool {
         self.skip(&Token::Punct(c))
     }
 
-    pub fn skip_word(&mut self, word: &str) -> bool {
+    pub(crate) fn skip_word(&mut self, word: &str) -> bool {
         let found = matches!(self.peek(), Some(Token::Word(w)) if w == word);
         self.at += usize::from(found);
         found
     }
 
-    pub fn expect_punct(&mut self, c: char) -> Parsed<()> {
+    pub(crate) fn expect_punct(&mut self, c: char) -> Parsed<()> {
         if self.skip_punct(c) { Ok(()) } else { self.error(format!("expected `{c}`")) }
     }
 
-    pub fn word(&mut self) -> Parsed<String> {
+    pub(crate) fn word(&mut self) -> Parsed<String> {
         match self.peek().cloned() {
             Some(Token::Word(word)) => {
                 self.at += 1;
@@ -213,7 +213,7 @@ impl Parser {
         }
     }
 
-    pub fn integer(&mut self) -> Parsed<i64> {
+    pub(crate) fn integer(&mut self) -> Parsed<i64> {
         let negative = self.skip_punct('-');
         let Some(Token::Number(text)) = self.peek().cloned() else {
             return self.error("expected a number");
@@ -227,7 +227,7 @@ impl Parser {
         Ok(if negative { -value } else { value })
     }
 
-    pub fn unsigned<T: TryFrom<i64>>(&mut self, what: &str) -> Parsed<T> {
+    pub(crate) fn unsigned<T: TryFrom<i64>>(&mut self, what: &str) -> Parsed<T> {
         let value = self.integer()?;
         match T::try_from(value) {
             Ok(value) => Ok(value),

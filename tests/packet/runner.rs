@@ -8,8 +8,8 @@ use super::matching::{Verdict, compare, rest_of_expected, rest_of_segment};
 use super::names::Names;
 use super::settings::Settings;
 use super::world::World;
-use crate::common::path::{Family, Path};
-use crate::common::segment::{Segment, TcpOption};
+use crate::segments::path::{Family, Path};
+use crate::segments::segment::{Segment, TcpOption};
 
 /// How long `*` waits.
 const ANY: Duration = Duration::from_secs(4 * 3_600);
@@ -17,7 +17,7 @@ const ANY: Duration = Duration::from_secs(4 * 3_600);
 const TRACE: usize = 25;
 
 /// Runs a script in one family; an error tells where, what, and what came before.
-pub fn run(script: &Script, settings: &Settings, family: Family) -> Result<(), String> {
+pub(crate) fn run(script: &Script, settings: &Settings, family: Family) -> Result<(), String> {
     // In IPv6 the script's sequence numbers wrap within its first segments.
     let shift = if family == Family::V4 { 0 } else { 500u32.wrapping_neg() };
     let mut run = Run {

@@ -5,17 +5,17 @@ use std::time::Duration;
 use sidestep::tcp::TcpConfig;
 
 use super::ast::{Action, Arg, Call, Script};
-use crate::common::path::Family;
+use crate::segments::path::Family;
 
 /// Everything that a script may set. Defaults are those of sockets, where they differ from ours:
 /// the Nagle algorithm is on, keep-alive is off.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    pub families: Vec<Family>,
-    pub tolerance: Duration,
+pub(crate) struct Settings {
+    pub(crate) families: Vec<Family>,
+    pub(crate) tolerance: Duration,
     /// Of IPv4; that of IPv6 is 20 more, so that a script's segment sizes hold for both.
-    pub mtu: u16,
-    pub tcp: TcpConfig,
+    pub(crate) mtu: u16,
+    pub(crate) tcp: TcpConfig,
     keep_alive_idle: Duration,
     keep_alive: bool,
 }
@@ -35,12 +35,12 @@ impl Default for Settings {
 }
 
 /// `line: what`.
-pub type Located<T> = Result<T, (usize, String)>;
+pub(crate) type Located<T> = Result<T, (usize, String)>;
 
 impl Settings {
     /// Collects what the whole script sets: an engine has one configuration for all its connections,
     /// made before it starts.
-    pub fn of(script: &Script) -> Located<Settings> {
+    pub(crate) fn of(script: &Script) -> Located<Settings> {
         let mut settings = Settings::default();
         for (line, name, value) in &script.options {
             settings.option(name, value).map_err(|what| (*line, what))?;
@@ -58,7 +58,7 @@ impl Settings {
     }
 
     /// MTU of the link in this family.
-    pub fn mtu(&self, family: Family) -> u16 {
+    pub(crate) fn mtu(&self, family: Family) -> u16 {
         self.mtu + (family.headers() - Family::V4.headers())
     }
 

@@ -7,20 +7,21 @@ use std::time::Duration;
 use sidestep::app::{ConnId, Mailbox};
 use sidestep::device::{Pool, PoolConfig, Port, VirtualDevice};
 use sidestep::engine::{Engine, EngineConfig, Listen, LocalAddress};
+use sidestep::sim::with_mailbox;
 use sidestep::time::Instant;
 
 use super::facade::{Connect, Facade, Message};
 use super::settings::Settings;
-use crate::common::codec::{Decoded, decode, encode};
-use crate::common::path::Path;
-use crate::common::segment::Segment;
+use crate::segments::codec::{Decoded, decode, encode};
+use crate::segments::path::Path;
+use crate::segments::segment::Segment;
 
 /// Turns at one moment after which the engine is said to go round in circles.
 const MAX_TURNS: u32 = 1_000;
 /// Where the clock begins: a moment like any other.
 const ORIGIN: Instant = Instant::from_nanos(77_777_777_777);
 
-pub struct World {
+pub(crate) struct World {
     path: Path,
     engine: Engine<Facade, VirtualDevice>,
     mailbox: Mailbox<Message>,
@@ -28,11 +29,11 @@ pub struct World {
     now: Instant,
     deadline: Option<Instant>,
     /// Sent by the engine and not yet expected by the script, with the moment.
-    pub sent: VecDeque<(Duration, Segment)>,
+    pub(crate) sent: VecDeque<(Duration, Segment)>,
 }
 
 impl World {
-    pub fn new(settings: &Settings, path: Path, listen: bool) -> World {
+    pub(crate) fn new(settings: &Settings, path: Path, listen: bool) -> World {
         let mut config = EngineConfig::new([0x5d; 32]);
         let (ip, prefix_len) = (path.local.ip(), path.prefix_len());
         config.addresses.push(LocalAddress { ip, prefix_len, owned: true });
@@ -45,7 +46,7 @@ impl World {
         let pool = Pool::new(pool).expect("memory for the frames");
         let mtu = settings.mtu(path.family());
         let (device, port) = VirtualDevice::new(pool, path.local_mac, mtu);
-        let (engine, mailbox) = sidestep::sim::with_mailbox(config, device, Facade::default());
+        let (engine, mailbox) = with_mailbox(config, device, Facade::default()).expect("eventfd");
         let mut world = World {
             path,
             engine,
@@ -60,25 +61,25 @@ impl World {
     }
 
     /// Time since the script began.
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.now - ORIGIN
     }
 
-    pub fn facade(&self) -> &Facade {
+    pub(crate) fn facade(&self) -> &Facade {
         self.engine.app()
     }
 
-    pub fn facade_mut(&mut self) -> &mut Facade {
+    pub(crate) fn facade_mut(&mut self) -> &mut Facade {
         self.engine.app_mut()
     }
 
     /// The next moment at which the engine wants to act.
-    pub fn next_deadline(&self) -> Option<Duration> {
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
         self.deadline.map(|at| at - ORIGIN)
     }
 
     /// Sets the clock, which never goes back, and lets the engine act if it is due.
-    pub fn advance(&mut self, to: Duration) -> Result<(), String> {
+    pub(crate) fn advance(&mut self, to: Duration) -> Result<(), String> {
         self.now = self.now.max(ORIGIN + to);
         match self.deadline {
             Some(at) if at <= self.now => self.turn(),
@@ -86,17 +87,17 @@ impl World {
         }
     }
 
-    pub fn inject(&mut self, segment: &Segment) -> Result<(), String> {
+    pub(crate) fn inject(&mut self, segment: &Segment) -> Result<(), String> {
         self.port.send(&encode(&self.path, segment));
         self.turn()
     }
 
-    pub fn post(&mut self, to: ConnId, message: Message) -> Result<(), String> {
+    pub(crate) fn post(&mut self, to: ConnId, message: Message) -> Result<(), String> {
         self.mailbox.post(to, message).map_err(|error| error.to_string())?;
         self.turn()
     }
 
-    pub fn connect(&mut self, local: SocketAddr, remote: SocketAddr) -> Result<(), String> {
+    pub(crate) fn connect(&mut self, local: SocketAddr, remote: SocketAddr) -> Result<(), String> {
         self.facade_mut().connect = Some(Connect { local, remote });
         self.turn()
     }

@@ -12,14 +12,14 @@ const TCP: u8 = 6;
 
 /// What a frame that the engine sent turned out to be.
 #[derive(Debug)]
-pub enum Decoded {
+pub(crate) enum Decoded {
     Tcp(Segment),
     /// ARP, NDP and the like: not what these tests judge.
     Other,
 }
 
 /// A frame from the remote end to the local one.
-pub fn encode(path: &Path, segment: &Segment) -> Vec<u8> {
+pub(crate) fn encode(path: &Path, segment: &Segment) -> Vec<u8> {
     let tcp = encode_tcp(path, segment);
     let mut frame = Vec::with_capacity(ETHERNET + 40 + tcp.len());
     frame.extend(path.local_mac);
@@ -100,7 +100,7 @@ fn encode_option(option: &TcpOption, out: &mut Vec<u8>) {
 }
 
 /// Reads a frame from the local end; an error names the rule that it breaks.
-pub fn decode(path: &Path, frame: &[u8]) -> Result<Decoded, String> {
+pub(crate) fn decode(path: &Path, frame: &[u8]) -> Result<Decoded, String> {
     if frame.len() < ETHERNET {
         return Err(format!("a frame of {} bytes", frame.len()));
     }

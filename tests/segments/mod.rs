@@ -2,7 +2,6 @@
 //! parsed with the parser it judges would share its mistakes.
 #![allow(dead_code, reason = "each test uses another part of it")]
 
-pub mod codec;
-pub mod path;
-pub mod peer;
-pub mod segment;
+pub(crate) mod codec;
+pub(crate) mod path;
+pub(crate) mod segment;

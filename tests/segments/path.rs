@@ -3,15 +3,15 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
+pub(crate) enum Family {
     V4,
     V6,
 }
 
 impl Family {
-    pub const BOTH: [Family; 2] = [Family::V4, Family::V6];
+    pub(crate) const BOTH: [Family; 2] = [Family::V4, Family::V6];
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Family::V4 => "ipv4",
             Family::V6 => "ipv6",
@@ -19,7 +19,7 @@ impl Family {
     }
 
     /// Bytes of IP and TCP headers without options.
-    pub fn headers(self) -> u16 {
+    pub(crate) fn headers(self) -> u16 {
         match self {
             Family::V4 => 40,
             Family::V6 => 60,
@@ -27,7 +27,7 @@ impl Family {
     }
 
     /// The segment size that holds where nobody says one (RFC 9293 section 3.7.1).
-    pub fn default_mss(self) -> u16 {
+    pub(crate) fn default_mss(self) -> u16 {
         match self {
             Family::V4 => 536,
             Family::V6 => 1_220,
@@ -37,18 +37,18 @@ impl Family {
 
 /// The engine's end (`local`) and the test's end (`remote`).
 #[derive(Clone, Copy, Debug)]
-pub struct Path {
-    pub local: SocketAddr,
-    pub remote: SocketAddr,
-    pub local_mac: [u8; 6],
-    pub remote_mac: [u8; 6],
+pub(crate) struct Path {
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+    pub(crate) local_mac: [u8; 6],
+    pub(crate) remote_mac: [u8; 6],
 }
 
 impl Path {
-    pub const LOCAL_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
-    pub const REMOTE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x02];
+    pub(crate) const LOCAL_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
+    pub(crate) const REMOTE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x02];
 
-    pub fn new(family: Family, local_port: u16, remote_port: u16) -> Path {
+    pub(crate) fn new(family: Family, local_port: u16, remote_port: u16) -> Path {
         let host = |n: u16| match family {
             Family::V4 => IpAddr::V4(Ipv4Addr::new(192, 0, 2, n as u8)),
             Family::V6 => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n)),
@@ -61,11 +61,11 @@ impl Path {
         }
     }
 
-    pub fn family(&self) -> Family {
+    pub(crate) fn family(&self) -> Family {
         if self.local.is_ipv4() { Family::V4 } else { Family::V6 }
     }
 
-    pub fn prefix_len(&self) -> u8 {
+    pub(crate) fn prefix_len(&self) -> u8 {
         if self.local.is_ipv4() { 24 } else { 64 }
     }
 }

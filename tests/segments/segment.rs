@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-pub const FIN: u8 = 0x01;
-pub const SYN: u8 = 0x02;
-pub const RST: u8 = 0x04;
-pub const PSH: u8 = 0x08;
-pub const ACK: u8 = 0x10;
-pub const URG: u8 = 0x20;
-pub const ECE: u8 = 0x40;
-pub const CWR: u8 = 0x80;
+pub(crate) const FIN: u8 = 0x01;
+pub(crate) const SYN: u8 = 0x02;
+pub(crate) const RST: u8 = 0x04;
+pub(crate) const PSH: u8 = 0x08;
+pub(crate) const ACK: u8 = 0x10;
+pub(crate) const URG: u8 = 0x20;
+pub(crate) const ECE: u8 = 0x40;
+pub(crate) const CWR: u8 = 0x80;
 
 /// Letters of the script language, in its order.
-pub const FLAG_LETTERS: [(u8, char); 8] = [
+pub(crate) const FLAG_LETTERS: [(u8, char); 8] = [
     (FIN, 'F'),
     (SYN, 'S'),
     (RST, 'R'),
@@ -24,7 +24,7 @@ pub const FLAG_LETTERS: [(u8, char); 8] = [
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TcpOption {
+pub(crate) enum TcpOption {
     End,
     Nop,
     Mss(u16),
@@ -37,48 +37,48 @@ pub enum TcpOption {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Segment {
-    pub src_port: u16,
-    pub dst_port: u16,
-    pub seq: u32,
-    pub ack: u32,
-    pub flags: u8,
-    pub window: u16,
-    pub urgent: u16,
-    pub options: Vec<TcpOption>,
-    pub payload: Vec<u8>,
+pub(crate) struct Segment {
+    pub(crate) src_port: u16,
+    pub(crate) dst_port: u16,
+    pub(crate) seq: u32,
+    pub(crate) ack: u32,
+    pub(crate) flags: u8,
+    pub(crate) window: u16,
+    pub(crate) urgent: u16,
+    pub(crate) options: Vec<TcpOption>,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Segment {
-    pub fn has(&self, flags: u8) -> bool {
+    pub(crate) fn has(&self, flags: u8) -> bool {
         self.flags & flags == flags
     }
 
     /// Nothing but an acknowledgement (a probe of one old byte has payload and is none).
-    pub fn is_pure_ack(&self) -> bool {
+    pub(crate) fn is_pure_ack(&self) -> bool {
         self.flags & !PSH == ACK && self.payload.is_empty()
     }
 
     /// Sequence numbers that it occupies.
-    pub fn seq_len(&self) -> u32 {
+    pub(crate) fn seq_len(&self) -> u32 {
         self.payload.len() as u32 + u32::from(self.has(SYN)) + u32::from(self.has(FIN))
     }
 
-    pub fn mss(&self) -> Option<u16> {
+    pub(crate) fn mss(&self) -> Option<u16> {
         self.options.iter().find_map(|option| match option {
             TcpOption::Mss(mss) => Some(*mss),
             _ => None,
         })
     }
 
-    pub fn timestamps(&self) -> Option<(u32, u32)> {
+    pub(crate) fn timestamps(&self) -> Option<(u32, u32)> {
         self.options.iter().find_map(|option| match option {
             TcpOption::Timestamps { val, ecr } => Some((*val, *ecr)),
             _ => None,
         })
     }
 
-    pub fn window_scale(&self) -> Option<u8> {
+    pub(crate) fn window_scale(&self) -> Option<u8> {
         self.options.iter().find_map(|option| match option {
             TcpOption::WindowScale(shift) => Some(*shift),
             _ => None,
@@ -86,7 +86,7 @@ impl Segment {
     }
 }
 
-pub fn flag_text(flags: u8) -> String {
+pub(crate) fn flag_text(flags: u8) -> String {
     let text: String =
         FLAG_LETTERS.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, c)| *c).collect();
     if text.is_empty() { String::from("-") } else { text }
