@@ -53,10 +53,6 @@ impl Memory {
         self.base
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
     pub(crate) fn pages(&self) -> Pages {
         self.pages
     }
@@ -94,7 +90,7 @@ mod tests {
     #[test]
     fn falls_back_to_ordinary_pages() {
         let memory = Memory::map(1, true).expect("a mapping of one huge page's size");
-        assert_eq!(memory.len(), HUGE_PAGE);
+        assert_eq!(memory.len, HUGE_PAGE);
         assert_eq!(memory.base().as_ptr() as usize % 4096, 0);
         assert_eq!(Memory::map(1, false).expect("mapping").pages(), Pages::Transparent);
     }

@@ -260,6 +260,7 @@ impl Pool {
     }
 
     /// The region, for a device that registers it with the kernel.
+    #[cfg(feature = "af-xdp")]
     pub(crate) fn region(&self) -> (core::ptr::NonNull<u8>, usize) {
         (self.0.memory.base(), self.0.meta.len() << self.0.shift)
     }

@@ -18,9 +18,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let mut any = false;
         while let Some(index) = self.accept_queue.pop_front() {
             any = true;
-            let slot = self.slots.at(index);
-            slot.pending -= Pending::ACCEPT;
-            if slot.over.is_none() {
+            if self.slots.at(index).over.is_none() {
                 self.opened(index);
             }
             self.list(index);
@@ -85,16 +83,8 @@ impl<A: App, D: Device> Engine<A, D> {
     }
 
     fn look_at(&mut self, index: u32) {
-        let slot = self.slots.at(index);
-        slot.pending -= Pending::LISTED;
-        if slot.pending.contains(Pending::ACCEPT) {
-            // `on_open` comes first; what arrived meanwhile waits in the slot.
-            if slot.over.is_some() {
-                return;
-            }
-        } else {
-            self.run_callbacks(index);
-        }
+        self.slots.at(index).pending -= Pending::LISTED;
+        self.run_callbacks(index);
         let slot = self.slots.at(index);
         if slot.over.is_none() {
             if slot.output(&mut self.io) == Sent::Blocked {

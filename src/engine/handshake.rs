@@ -203,9 +203,8 @@ impl<A: App, D: Device> Engine<A, D> {
         self.demux.replace(hash, old.to_bits(), new.to_bits());
         self.half_open_wheel.cancel(index);
         self.half_open.remove(index);
-        self.slots.at(slot).pending |= Pending::ACCEPT;
         self.accept_queue.push_back(slot);
-        self.connection_arrives(slot, frame, segment);
+        self.connection_arrives(slot, frame, segment, hop);
     }
 
     pub(super) fn time_wait_arrives(

@@ -21,8 +21,6 @@ use core::hash::Hasher;
 use core::time::Duration;
 use siphasher::sip::SipHasher24;
 
-/// How many neighbours are kept unless configured otherwise.
-pub(crate) const MAX_NEIGHBOURS: usize = 4_096;
 /// How long an answer is believed (RFC 4861 section 10, REACHABLE_TIME; for ARP, RFC 1122 section
 /// 2.3.2.1 puts it "on the order of a minute").
 const REACHABLE_TIME: Duration = Duration::from_secs(30);
@@ -108,11 +106,13 @@ impl Neighbours {
     }
 
     /// How many neighbours there are, whatever is known of them.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// How often an address was unreachable because the table was full of others in use.
+    #[cfg(test)]
     pub(crate) fn refused(&self) -> u64 {
         self.refused
     }

@@ -28,7 +28,9 @@ impl<A: App, D: Device> Engine<A, D> {
     ) {
         let found = self.demux.find(hash, |bits| self.is_flow(Target::from_bits(bits), flow));
         match found.map(Target::from_bits) {
-            Some(Target::Connection(index)) => self.connection_arrives(index, frame, segment),
+            Some(Target::Connection(index)) => {
+                self.connection_arrives(index, frame, segment, hop);
+            }
             Some(Target::HalfOpen(index)) => {
                 self.half_open_arrives(index, frame, segment, hop, hash);
             }
@@ -48,7 +50,13 @@ impl<A: App, D: Device> Engine<A, D> {
     }
 
     /// SEGMENT ARRIVES for a connection in a slot; the frame is kept or released.
-    pub(super) fn connection_arrives(&mut self, index: u32, frame: Frame, segment: &Segment) {
+    pub(super) fn connection_arrives(
+        &mut self,
+        index: u32,
+        frame: Frame,
+        segment: &Segment,
+        hop: Hop,
+    ) {
         let slot = self.slots.at(index);
         if slot.over.is_some() {
             self.io.counters.inc(Counter::DropAfterClose);
@@ -58,6 +66,10 @@ impl<A: App, D: Device> Engine<A, D> {
         let io = &mut self.io;
         let offer = io.offer(slot.flow.remote);
         let outcome = tcp::segment_arrives(&mut slot.tcb, segment, &offer, &io.settings, io.now);
+        if outcome.drop.is_none() {
+            // The way back follows the peer's, should its router change.
+            slot.hop = hop;
+        }
         slot.acknowledged(outcome.acked, io);
         slot.take_payload(frame, segment, outcome.payload, io);
         let event = match slot.tcb.take_fin(&io.settings, io.now) {

@@ -14,7 +14,7 @@ use crate::wire::tcp::{Flags, Options};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
     All,
-    /// The device or the pool had no room: try again next turn.
+    /// The device had no room: try again next turn.
     Blocked,
 }
 
@@ -27,12 +27,14 @@ impl<C> Slot<C> {
         }
         while let Some(next) = self.next_segment(io) {
             if !self.transmit(&next, io) {
-                result = Sent::Blocked;
+                result = blocked_by(io);
                 break;
             }
         }
         if !self.acknowledge(io) {
-            result = Sent::Blocked;
+            // If it is frames that lack, the delayed ACK's timer tries again.
+            self.tcb.delay_ack();
+            result = blocked_by(io);
         }
         let waiting = !self.outbox.queue.is_empty();
         self.tcb.settle(waiting, &io.settings, io.now);
@@ -45,7 +47,8 @@ impl<C> Slot<C> {
         self.tcb.next_segment(unsent, &io.settings)
     }
 
-    /// False if there is no room or no frame.
+    /// False if there is no room or no frame. What lacked a frame goes when the timer armed by
+    /// [`Tcb::settle`](crate::tcp) expires, or earlier if anything else happens.
     fn transmit<D: Device>(&mut self, next: &Next, io: &mut Io<D>) -> bool {
         let fields = self.fields(next.seq, next.flags, io);
         if next.len == 0 {
@@ -220,6 +223,10 @@ impl<C> Slot<C> {
             self.tcb.advertised(u32::from(fields.window) << scale);
         }
     }
+}
+
+fn blocked_by<D: Device>(io: &Io<D>) -> Sent {
+    if io.device.room() == 0 { Sent::Blocked } else { Sent::All }
 }
 
 const SENDING: Place = Place::Sending;

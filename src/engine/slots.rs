@@ -22,16 +22,14 @@ bitflags! {
         const TIMER = 1 << 3;
         /// Another callback ran: unread bytes are offered again.
         const OFFER = 1 << 4;
-        /// In a listener's accept queue.
-        const ACCEPT = 1 << 5;
         /// `armed_at` is set: the wheel will look at the connection.
-        const ARMED = 1 << 6;
+        const ARMED = 1 << 5;
         /// `timer_at` is set.
-        const APP_TIMER = 1 << 7;
+        const APP_TIMER = 1 << 6;
         /// In the list of those that wait for frames.
-        const STARVED = 1 << 8;
+        const STARVED = 1 << 7;
         /// The drain was announced.
-        const DRAIN = 1 << 9;
+        const DRAIN = 1 << 8;
     }
 }
 

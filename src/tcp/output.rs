@@ -146,6 +146,11 @@ impl Tcb {
         self.ack_sent();
     }
 
+    /// The ACK could not be sent: as soon as the delayed ACK's timer allows.
+    pub(crate) fn delay_ack(&mut self) {
+        self.facts |= Facts::ACK_DELAYED;
+    }
+
     /// The advertised window's right edge, as sent.
     pub(crate) fn advertised(&mut self, window: u32) {
         self.rcv_adv = self.rcv_adv.max(self.rcv_nxt + window);

@@ -37,7 +37,10 @@ impl Tcb {
             return;
         }
         let first = start.max(self.rcv_nxt);
-        let last = end.min(self.rcv_adv);
+        let mut last = end.min(self.rcv_adv);
+        if self.has(Facts::PEER_FIN_KNOWN) {
+            last = last.min(self.peer_fin);
+        }
         if !last.after(first) {
             // All of it was here before, or lies beyond the window.
             let known = end.at_or_before(self.rcv_nxt);

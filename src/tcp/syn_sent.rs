@@ -68,7 +68,8 @@ impl Tcb {
             self.rtt.after_syn_loss(&settings.rto);
         }
         self.tries = 0;
-        self.recover = self.snd_una;
+        // RFC 6582 section 3.2 step 1: the initial send sequence number.
+        self.recover = self.snd_una - 1;
     }
 
     fn take_timestamp_of_syn(&mut self, segment: &Segment, now: Instant) {

@@ -134,7 +134,9 @@ impl Tcb {
 
     fn reset_arrives(&mut self, segment: &Segment) -> Outcome {
         if segment.seq != self.rcv_nxt {
-            return Outcome::dropped(Drop::BadReset, Answer::Challenge);
+            let in_window = segment.seq.within(self.rcv_nxt, self.rcv_wnd());
+            let answer = if in_window { Answer::Challenge } else { Answer::Nothing };
+            return Outcome::dropped(Drop::BadReset, answer);
         }
         let event = match self.state {
             State::SynReceived => Event::Refused,
@@ -206,7 +208,7 @@ impl Tcb {
         }
         self.dup_acks = self.dup_acks.saturating_add(1);
         // RFC 6582 section 3.2 step 2: not for what was sent before the last recovery or timeout.
-        let fresh = (self.snd_una - 1).at_or_after(self.recover);
+        let fresh = self.snd_una.after(self.recover);
         if self.dup_acks == DUP_ACK_THRESHOLD && fresh {
             self.congestion.on_loss(self.flight());
             self.recover = self.snd_max - 1;
