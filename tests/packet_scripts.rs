@@ -96,7 +96,7 @@ mod judge_of_the_judge {
     #[test]
     fn wrong_expectations_are_found() {
         let write = "+0 write(4, ..., 10) = 10";
-        complains(&format!("{write} +0 > P. 1:10(9) ack 1"), "length 10, expected 9");
+        complains(&format!("{write} +0 > P. 1:10(9) ack 1"), "has ended, but not the engine");
         complains(&format!("{write} +0 > P. 2:12(10) ack 1"), "seq 1, expected 2");
         complains(&format!("{write} +0 > F. 1:11(10) ack 1"), "expected F.");
         complains(&format!("{write} +.1 > P. 1:11(10) ack 1"), "expected at 0.1");

@@ -2,7 +2,7 @@
 
 use super::ast::{Options, Packet};
 use super::names::Names;
-use crate::segments::segment::{ACK, PSH, Segment, TcpOption, URG, flag_text};
+use crate::segments::segment::{ACK, PSH, RST, Segment, TcpOption, URG, flag_text};
 
 /// How a segment compares with what is expected.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +25,11 @@ pub(crate) fn compare(expected: &Packet, got: &Segment, strict: bool, names: &Na
     let longer = cut_differently && len > expected.len;
     // The last part alone carries PSH and FIN.
     let last_only = |flags: u8| if cut_differently { flags & !(PSH | 1) } else { flags };
-    let unwritten = if expected.flags & PSH == 0 { PSH } else { 0 };
+    let mut unwritten = if expected.flags & PSH == 0 { PSH } else { 0 };
+    if expected.flags == RST {
+        // A reset that we decide on may acknowledge too (RFC 9293 section 3.10.5 asks for RST alone).
+        unwritten |= ACK;
+    }
     if last_only(got.flags & !unwritten) != last_only(expected.flags) {
         let (want, have) = (flag_text(expected.flags), flag_text(got.flags));
         wrong.push(format!("flags {have}, expected {want}"));
