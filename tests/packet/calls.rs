@@ -161,7 +161,7 @@ impl Sockets {
     fn connect(&mut self, call: &Call, cx: &mut Context<'_>) -> Result<Option<Outcome>, String> {
         if self.socket(call)?.kind == Kind::Fresh {
             self.socket(call)?.kind = Kind::Connecting;
-            cx.names.new_connection();
+            cx.names.connect();
             let path = cx.path;
             cx.world(false).connect(path.local, path.remote)?;
         }

@@ -13,12 +13,14 @@ use crate::segments::segment::{ACK, SYN, Segment, TcpOption};
 pub(crate) struct Names {
     /// Live minus script, of the engine's sequence numbers.
     local: u32,
-    /// Whether the next SYN of the engine tells `local`.
-    learns: bool,
+    /// Whether the next SYN of the engine, alone, tells `local`.
+    connecting: bool,
     /// Live minus script, of the script's sequence numbers.
     remote: u32,
-    /// The script's initial sequence number, in the script's numbers.
-    remote_initial: u32,
+    /// The script's initial sequence number of this connection, in the script's numbers.
+    initial: Option<u32>,
+    /// That of a SYN that the engine has not answered: there may be a new connection.
+    offered: Option<u32>,
     /// The engine's timestamps: script, live.
     timestamps: Vec<(u32, u32)>,
     /// One behind the last byte that the engine sent.
@@ -29,31 +31,38 @@ impl Names {
     pub(crate) fn new(remote_shift: u32) -> Names {
         Names {
             local: 0,
-            learns: true,
+            connecting: false,
             remote: remote_shift,
-            remote_initial: 0,
+            initial: None,
+            offered: None,
             timestamps: Vec::new(),
             sent_to: 0,
         }
     }
 
-    /// A new connection begins: the engine's next SYN has a new initial sequence number.
-    pub(crate) fn new_connection(&mut self) {
-        self.learns = true;
+    /// The engine connects: its next SYN has a new initial sequence number.
+    pub(crate) fn connect(&mut self) {
+        self.new_connection();
+        self.connecting = true;
+        self.initial = None;
+    }
+
+    fn new_connection(&mut self) {
         self.sent_to = 0;
         self.timestamps.clear();
     }
 
     /// The live segment that an injected packet stands for.
     pub(crate) fn to_live(&mut self, path: &Path, packet: &Packet) -> Result<Segment, String> {
-        if packet.flags & SYN != 0 {
-            let again = packet.seq == self.remote_initial && packet.flags & ACK == 0;
-            self.remote_initial = packet.seq;
-            if packet.flags & ACK == 0 && !again {
-                self.new_connection();
+        let initial = match packet.flags & (SYN | ACK) {
+            SYN => {
+                self.offered = Some(packet.seq);
+                packet.seq
             }
-        }
-        let data = packet.seq.wrapping_sub(self.remote_initial);
+            _ if packet.flags & SYN != 0 => *self.initial.get_or_insert(packet.seq),
+            _ => self.initial.unwrap_or_default(),
+        };
+        let data = packet.seq.wrapping_sub(initial);
         let data = if packet.flags & SYN != 0 { 0 } else { data.wrapping_sub(1) };
         let payload = (0..packet.len).map(|i| stream_byte(u64::from(data.wrapping_add(i))));
         let options = match &packet.options {
@@ -86,9 +95,21 @@ impl Names {
 
     /// A segment of the engine in the script's numbers. Its first SYN sets them.
     pub(crate) fn to_script(&mut self, live: &Segment) -> Segment {
-        if live.has(SYN) && self.learns {
+        if live.has(SYN) && !live.has(ACK) && self.connecting {
             self.local = live.seq;
-            self.learns = false;
+            self.connecting = false;
+        }
+        if live.has(SYN | ACK) {
+            let answered = live.ack.wrapping_sub(self.remote).wrapping_sub(1);
+            if self.offered == Some(answered) && self.initial != self.offered {
+                // Crossing SYNs are one connection, whose number our SYN told.
+                let crossing = self.initial.is_none() && self.local != 0;
+                self.initial = self.offered;
+                if !crossing {
+                    self.new_connection();
+                    self.local = live.seq;
+                }
+            }
         }
         let mut segment = live.clone();
         segment.seq = live.seq.wrapping_sub(self.local);
