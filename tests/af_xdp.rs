@@ -9,7 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use sidestep::device::af_xdp::{AfXdp, AfXdpConfig, AfXdpError, Mode, Nic, Obtained, Steer};
+use sidestep::device::af_xdp::{
+    AfXdp, AfXdpConfig, AfXdpError, BusyPoll, Mode, Nic, Obtained, Steer,
+};
 use sidestep::device::{Batch, Class, Device, Frame, Place, Pool, PoolConfig, Waker};
 use sidestep::runtime::Interface;
 use sidestep::runtime::lab::{Lab, Namespace, VethEnd};
@@ -191,7 +193,7 @@ fn connect(port: u16) -> std::io::Result<TcpStream> {
 }
 
 #[test]
-fn a_burst_larger_than_the_tx_ring_reaches_a_kernel_socket() {
+fn a_kernel_socket_gets_more_packets_than_the_tx_ring_holds() {
     const COUNT: u16 = 5_000;
     let Some(net) = net(1) else { return };
     let client = net.client.inside(|| {
@@ -228,6 +230,51 @@ fn a_burst_larger_than_the_tx_ring_reaches_a_kernel_socket() {
             let (free, fill) = (census.at(Place::Free), census.at(Place::Fill));
             assert_eq!(free + fill, device.pool().frames(), "frames lost");
             assert_eq!(device.counters().tx_packets, u64::from(COUNT));
+        })
+        .expect("inside");
+}
+
+#[test]
+fn a_full_tx_ring_is_emptied_by_one_flush() {
+    let Some(net) = net(1) else { return };
+    let mac = nic_inside(&net.client, "x1").mac;
+    net.server
+        .inside(|| {
+            let (_steer, mut device) = device("x0");
+            let macs = [mac, device.link().mac].concat();
+            let datagram = ipv4(&macs, SERVER, CLIENT, 17, &[0, 7, 0, 9, 0, 8, 0, 0]);
+            let room = device.room();
+            assert_eq!(room, AfXdpConfig::default().tx_ring as usize);
+            // Frames are fewer than twice the ring: the second round needs the first one's.
+            for _round in 0..3 {
+                for _ in 0..room - 64 {
+                    send(&mut device, &datagram);
+                }
+                assert_eq!(device.room(), 64);
+                device.flush();
+                assert_eq!(device.room(), room, "the kernel took them all");
+                eventually("all is completed", || {
+                    device.receive(&mut Batch::new(64));
+                    device.pool().census().posted == 0
+                });
+            }
+        })
+        .expect("inside");
+}
+
+#[test]
+fn busy_polling_is_accepted_and_has_nothing_to_drive_on_veth() {
+    let Some(net) = net(1) else { return };
+    net.server
+        .inside(|| {
+            let nic = nic("x0");
+            let steer = Steer::attach(&nic, Mode::Copy).expect("attached");
+            let busy_poll = Some(BusyPoll::default());
+            let config = AfXdpConfig { busy_poll, ..AfXdpConfig::default() };
+            let mut device = AfXdp::open(&steer, &nic, &config, pool()).expect("a device");
+            device.receive(&mut Batch::new(64));
+            assert!(!device.is_busy_polled());
+            assert_eq!(device.counters().kicks, 0, "a system call in vain");
         })
         .expect("inside");
 }
@@ -276,7 +323,7 @@ fn between_devices(mode: Mode, expected: Obtained) {
                         assert!(bytes[42..].iter().all(|&byte| byte == next as u8));
                         device.pool().release(frame);
                         next += 1;
-                        if next % 500 == 0 {
+                        if next.is_multiple_of(500) {
                             done.send(()).expect("the sender waits");
                         }
                     }

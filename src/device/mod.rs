@@ -6,22 +6,34 @@
 pub mod af_xdp;
 #[cfg(feature = "runtime")]
 pub(crate) mod ethtool;
+#[cfg(debug_assertions)]
+mod faulty;
 mod frame;
 mod memory;
 #[cfg(feature = "runtime")]
 mod netns;
+mod pcap;
+#[cfg(any(feature = "af-xdp", feature = "tap"))]
+mod poll;
 mod pool;
 pub(crate) mod prefetch;
 mod queue;
+#[cfg(feature = "tap")]
+mod tap;
 mod virtual_wire;
 mod waker;
 
+#[cfg(debug_assertions)]
+pub use faulty::Faulty;
 pub use frame::Frame;
 pub use memory::Pages;
 #[cfg(feature = "runtime")]
 pub use netns::enter_namespace;
+pub use pcap::Tee;
 pub use pool::{Census, Class, Place, Pool, PoolConfig, PoolError};
 pub use queue::Chunks;
+#[cfg(feature = "tap")]
+pub use tap::{Tap, TapConfig, TapError};
 pub use virtual_wire::{Port, VirtualDevice};
 pub use waker::Waker;
 

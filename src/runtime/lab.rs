@@ -238,8 +238,10 @@ fn start_time(pid: u32) -> Option<u64> {
 fn remove(name: &str) {
     let own = std::process::id().to_string();
     let inside = ip(&["netns", "pids", name]).unwrap_or_default();
-    for pid in inside.split_whitespace().filter(|&pid| pid != own) {
-        let _ = run(Command::new("kill").args(["-9", pid]));
+    let others: Vec<&str> = inside.split_whitespace().filter(|&pid| pid != own).collect();
+    if !others.is_empty() {
+        // The shell's own `kill`: the program is not on every machine.
+        let _ = run(Command::new("sh").args(["-c", "kill -9 \"$@\"", "sh"]).args(others));
     }
     let _ = ip(&["netns", "delete", name]);
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 /// The value, or a skipped test: prints `skipped: <why>`, and fails instead with
 /// `SIDESTEP_REQUIRE_XDP=1`, as in CI.
-pub fn or_skip<T, E: std::fmt::Display>(attempt: Result<T, E>) -> Option<T> {
+pub(crate) fn or_skip<T, E: std::fmt::Display>(attempt: Result<T, E>) -> Option<T> {
     let why = match attempt {
         Ok(value) => return Some(value),
         Err(why) => why,

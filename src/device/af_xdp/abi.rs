@@ -7,6 +7,8 @@ use core::net::IpAddr;
 pub(super) const XDP_MAX_TX_SKB_BUDGET: libc::c_int = 9;
 /// Level `SOL_SOCKET`: microseconds that a poll may spin.
 pub(super) const SO_BUSY_POLL: libc::c_int = 46;
+/// Level `SOL_SOCKET`: the NAPI instance that feeds the socket, 0 if none is known.
+pub(super) const SO_INCOMING_NAPI_ID: libc::c_int = 56;
 /// Level `SOL_SOCKET`, Linux 5.11: the application's polling replaces interrupts.
 pub(super) const SO_PREFER_BUSY_POLL: libc::c_int = 69;
 /// Level `SOL_SOCKET`, Linux 5.11: packets that one poll may process.

@@ -33,7 +33,10 @@ pub struct AfXdp {
     link: LinkProperties,
     obtained: Obtained,
     attempts: Attempts,
+    /// The kernel accepted the busy-polling options.
     busy_polled: bool,
+    /// And there is a NAPI instance for our calls to drive: without one they would be in vain.
+    drives_napi: bool,
     /// Frames that the kernel has to receive into.
     filled: u32,
     fill_limit: u32,
@@ -63,6 +66,7 @@ impl AfXdp {
             name: format!("af-xdp {} {}/{}", obtained.name(), nic.name, config.queue),
             accept_partial_checksums: config.accept_partial_checksums,
         };
+        let drives_napi = busy_polled && socket.has_napi();
         Ok(AfXdp {
             fill_limit: open::fill_limit(config, &pool),
             tx_size: config.tx_ring,
@@ -76,6 +80,7 @@ impl AfXdp {
             obtained,
             attempts,
             busy_polled,
+            drives_napi,
             filled,
             counters: DeviceCounters::default(),
         })
@@ -91,10 +96,10 @@ impl AfXdp {
         &self.attempts
     }
 
-    /// Whether the kernel accepted the busy-polling options. On interfaces without NAPI, veth among
-    /// them, they have no effect even so.
+    /// Whether busy polling was asked for and has an effect. In copy mode that is known once the
+    /// first packet has come; interfaces without NAPI, veth among them, accept the options in vain.
     pub fn is_busy_polled(&self) -> bool {
-        self.busy_polled
+        self.drives_napi
     }
 
     fn complete(&mut self) {
@@ -134,6 +139,9 @@ impl AfXdp {
         }
         self.rx.release();
         self.filled -= taken;
+        if self.counters.rx_packets == 0 && taken > 0 {
+            self.drives_napi = self.busy_polled && self.socket.has_napi();
+        }
         self.counters.rx_packets += u64::from(taken);
         taken
     }
@@ -194,7 +202,7 @@ impl Device for AfXdp {
     fn receive(&mut self, batch: &mut Batch) {
         self.complete();
         let taken = self.take(batch);
-        if taken == 0 && self.busy_polled {
+        if taken == 0 && self.drives_napi {
             self.kick_receive();
             self.take(batch);
         }

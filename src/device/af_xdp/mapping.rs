@@ -12,6 +12,12 @@ pub(super) struct Mapping {
     len: usize,
 }
 
+// SAFETY: a mapping is no more than an address range, which any thread may use and, being the last
+// one, unmap. What is done with the pointers into it is for those who make them to justify.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; its methods only compute addresses.
+unsafe impl Sync for Mapping {}
+
 impl Mapping {
     /// Maps `len` bytes of the socket `fd` at `offset`, all pages present.
     pub(super) fn of_socket(fd: BorrowedFd<'_>, offset: i64, len: usize) -> io::Result<Mapping> {

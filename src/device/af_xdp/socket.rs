@@ -11,6 +11,7 @@ use super::abi;
 use super::error::Errno;
 use super::mapping::Mapping;
 use super::ring::{CompletionRing, FillRing, Layout, RxRing, TxRing};
+use crate::device::poll::{poll, polled};
 
 /// Entries of the rings; powers of two.
 #[derive(Clone, Copy, Debug)]
@@ -154,6 +155,13 @@ impl Socket {
         self.set(libc::SOL_SOCKET, abi::SO_BUSY_POLL_BUDGET, &budget)
     }
 
+    /// Whether there is a NAPI instance that busy polling could drive. In copy mode known only once a
+    /// packet has come.
+    pub(super) fn has_napi(&self) -> bool {
+        let mut id = 0u32;
+        self.get(libc::SOL_SOCKET, abi::SO_INCOMING_NAPI_ID, &mut id).is_ok() && id != 0
+    }
+
     /// Tells the kernel to transmit; in copy mode, transmits.
     pub(super) fn kick_send(&self) -> Result<(), Errno> {
         // SAFETY: no buffer and no address, both of length zero.
@@ -181,18 +189,14 @@ impl Socket {
     /// Wakes the driver for whatever ring asks for it. Under preferred busy polling `sendto` may
     /// succeed without waking a zero-copy driver; this always does.
     pub(super) fn kick_poll(&self) -> Result<(), Errno> {
-        let mut polled = [self.polled(libc::POLLOUT)];
-        poll(&mut polled, Some(Duration::ZERO))
+        let answer = poll(&mut [polled(self.raw(), libc::POLLOUT)], Some(Duration::ZERO));
+        answer.map_err(|error| Errno::of(&error))
     }
 
     /// Sleeps until a packet can be received, `waker` is readable or `timeout` is over.
     pub(super) fn sleep(&self, waker: RawFd, timeout: Option<Duration>) -> Result<(), Errno> {
-        let waker = libc::pollfd { fd: waker, events: libc::POLLIN, revents: 0 };
-        poll(&mut [self.polled(libc::POLLIN), waker], timeout)
-    }
-
-    fn polled(&self, events: i16) -> libc::pollfd {
-        libc::pollfd { fd: self.raw(), events, revents: 0 }
+        let both = [polled(self.raw(), libc::POLLIN), polled(waker, libc::POLLIN)];
+        poll(&mut { both }, timeout).map_err(|error| Errno::of(&error))
     }
 
     fn raw(&self) -> RawFd {
@@ -231,16 +235,4 @@ fn layout(offsets: &libc::xdp_ring_offset) -> Layout {
 
 fn check(answer: i32) -> Result<(), Errno> {
     if answer < 0 { Err(Errno::last()) } else { Ok(()) }
-}
-
-/// `ppoll` without a signal mask; an interruption counts as a wake-up.
-fn poll(polled: &mut [libc::pollfd], timeout: Option<Duration>) -> Result<(), Errno> {
-    let timeout = timeout.map(|timeout| libc::timespec {
-        tv_sec: timeout.as_secs().min(1 << 30) as libc::time_t,
-        tv_nsec: timeout.subsec_nanos().into(),
-    });
-    let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
-    let count = polled.len() as libc::nfds_t;
-    // SAFETY: `count` writable entries, and a timeout that is null or lives until the call returns.
-    check(unsafe { libc::ppoll(polled.as_mut_ptr(), count, timeout, ptr::null()) })
 }

@@ -1,0 +1,160 @@
+//! One connection's conversation: requests in, answers out, in order and under back-pressure.
+
+use std::io;
+
+use super::reply::{Content, Reply};
+use super::request::{Parsed, Request, read_head};
+use crate::app::{Rx, Tx};
+
+/// A content that is too long to be written at once.
+pub(in crate::apps) trait Body {
+    /// Writes as much as there is space for; true once all is written.
+    ///
+    /// # Errors
+    /// The content can't be had any more: the connection is reset.
+    fn send(&mut self, tx: &mut Tx<'_>) -> io::Result<bool>;
+}
+
+/// The answer to one request.
+#[derive(Debug)]
+pub(in crate::apps) enum Answer<B> {
+    /// All of it, from a table.
+    Ready(&'static [u8]),
+    /// Text made for it, and maybe a body behind.
+    Made(Reply, Option<B>),
+}
+
+/// What the conversations of one core share.
+#[derive(Clone, Debug, Default)]
+pub(in crate::apps) struct Desk {
+    /// Room for heads that lie in several frames.
+    scratch: Vec<u8>,
+    /// The server is shutting down: every answer is the last one on its connection.
+    pub(in crate::apps) draining: bool,
+}
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// The state of a conversation.
+#[derive(Debug)]
+pub(in crate::apps) struct Talk<B> {
+    /// Bytes of the request's body that were not read yet.
+    body: u64,
+    interim: &'static [u8],
+    /// What is to be sent when the request's body was read.
+    answer: Option<Answer<B>>,
+    /// The answer is the last one.
+    last: bool,
+    /// We have finished; the peer has not.
+    over: bool,
+    /// The peer has finished, and all that it sent was read.
+    drained: bool,
+}
+
+impl<B> Default for Talk<B> {
+    fn default() -> Talk<B> {
+        Talk { body: 0, interim: &[], answer: None, last: false, over: false, drained: false }
+    }
+}
+
+impl<B: Body> Talk<B> {
+    /// Reads requests and answers them with `respond` for as long as there is space to write.
+    pub(in crate::apps) fn on_data(
+        &mut self,
+        rx: &mut Rx<'_>,
+        tx: &mut Tx<'_>,
+        desk: &mut Desk,
+        mut respond: impl FnMut(&Request<'_>) -> Answer<B>,
+    ) {
+        while self.send(tx) {
+            if self.over || self.body > 0 {
+                let most = if self.over { u64::MAX } else { self.body };
+                let read = rx.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+                rx.consume(read);
+                self.body = self.body.saturating_sub(read as u64);
+                if self.over || self.body > 0 {
+                    break;
+                }
+                continue;
+            }
+            if rx.is_empty() {
+                break;
+            }
+            let head = match read_head(rx, &mut desk.scratch) {
+                Parsed::Request(mut request) => {
+                    request.keep_alive &= !desk.draining;
+                    self.last = !request.keep_alive;
+                    self.body = request.body;
+                    self.answer = Some(respond(&request));
+                    let waits = request.expects && request.body > 0 && rx.len() == request.head;
+                    self.interim = if waits { CONTINUE } else { &[] };
+                    request.head
+                }
+                Parsed::Bad(status) => {
+                    self.last = true;
+                    let reply = Reply::last(status, Content::Text(status.line()));
+                    self.answer = Some(Answer::Made(reply, None));
+                    rx.len()
+                }
+                // Without its end it will never be a request.
+                Parsed::Incomplete if rx.fin() => rx.len(),
+                Parsed::Incomplete => break,
+            };
+            rx.consume(head);
+        }
+        self.drained = rx.fin() && rx.is_empty();
+        self.finish_if_done(tx);
+    }
+
+    pub(in crate::apps) fn on_space(&mut self, tx: &mut Tx<'_>) {
+        self.send(tx);
+        self.finish_if_done(tx);
+    }
+
+    /// Sends what is to be sent; false if there is not space for all of it.
+    fn send(&mut self, tx: &mut Tx<'_>) -> bool {
+        if !write(&mut self.interim, tx) {
+            return false;
+        }
+        if self.body > 0 {
+            return true;
+        }
+        let sent = match &mut self.answer {
+            None => return true,
+            Some(Answer::Ready(rest)) => write(rest, tx),
+            Some(Answer::Made(reply, body)) => {
+                reply.send(tx) && body.as_mut().is_none_or(|body| send_body(body, tx))
+            }
+        };
+        if sent {
+            self.answer = None;
+            self.over = self.last;
+        }
+        sent
+    }
+
+    fn finish_if_done(&mut self, tx: &mut Tx<'_>) {
+        if self.answer.is_some() && self.body == 0 {
+            return;
+        }
+        if self.over || self.drained {
+            tx.finish();
+        }
+    }
+}
+
+fn write(rest: &mut &'static [u8], tx: &mut Tx<'_>) -> bool {
+    if !rest.is_empty() {
+        *rest = &rest[tx.write(rest)..];
+    }
+    rest.is_empty()
+}
+
+fn send_body(body: &mut impl Body, tx: &mut Tx<'_>) -> bool {
+    body.send(tx).unwrap_or_else(|error| {
+        // The length was promised: only a reset tells the peer that it can't be kept.
+        tracing::warn!(%error, "a content ended early");
+        tx.abort();
+        false
+    })
+}

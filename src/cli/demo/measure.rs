@@ -1,0 +1,63 @@
+//! One server under load, measured.
+
+use super::load::{self, Load, Script};
+use super::process;
+use super::progress::Progress;
+use super::stage::{Stage, Trouble};
+use crate::runtime::{Backend, Poll};
+
+/// What is measured against what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Contender {
+    pub(super) backend: Backend,
+    pub(super) poll: Poll,
+}
+
+/// One measurement.
+#[derive(Clone, Debug)]
+pub(super) struct Measurement {
+    pub(super) contender: Contender,
+    /// The mode that the server obtained.
+    pub(super) mode: String,
+    pub(super) connections: u32,
+    pub(super) load: Load,
+    /// Processor time of the server, in microseconds per request.
+    pub(super) cpu_per_request: f64,
+}
+
+impl Measurement {
+    pub(super) fn requests_per_second(&self) -> f64 {
+        self.load.requests as f64 / self.load.duration.as_secs_f64().max(1e-9)
+    }
+}
+
+/// Starts the contender and loads it with each number of connections in turn.
+pub(super) fn run(
+    stage: &Stage,
+    contender: Contender,
+    connections: &[u32],
+    seconds: u32,
+    progress: &mut Progress,
+) -> Result<Vec<Measurement>, Trouble> {
+    let Contender { backend, poll } = contender;
+    let script = Script::write()?;
+    let (server, mode) = process::server(stage, backend.name(), poll.name())?;
+    let mut measurements = Vec::new();
+    for &connections in connections {
+        let what = format!("{backend} ({mode}), {poll}, {connections} connections");
+        progress.begin(what, seconds);
+        let before = server.processor_time();
+        let load = load::run(stage, &script, connections, seconds, || progress.show())?;
+        let spent = server.processor_time().saturating_sub(before);
+        progress.end();
+        measurements.push(Measurement {
+            contender,
+            mode: mode.clone(),
+            connections,
+            load,
+            cpu_per_request: spent.as_secs_f64() * 1e6 / load.requests.max(1) as f64,
+        });
+    }
+    server.end();
+    Ok(measurements)
+}

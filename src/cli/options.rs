@@ -1,0 +1,203 @@
+//! The options of `serve`: the same on the command line and in the configuration file.
+
+use core::fmt;
+use core::str::FromStr;
+use core::time::Duration;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use super::file::{Frames, LimitSettings, TcpSettings};
+use super::text::{Span, text, texts};
+use crate::runtime::{Backend, Cidr, Mode, Numbers, ParseSettingError, Poll};
+
+/// The applications that come with the program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum AppName {
+    /// HTTP: `Hello, World!` for any GET, N bytes for `GET /bytes/N`.
+    #[default]
+    Hello,
+    /// Returns every byte.
+    Echo,
+    /// Reads and forgets.
+    Discard,
+    /// Sends characters without end.
+    Chargen,
+    /// HTTP: files below a directory.
+    Files,
+}
+
+impl AppName {
+    const ALL: [(&str, AppName); 5] = [
+        ("hello", AppName::Hello),
+        ("echo", AppName::Echo),
+        ("discard", AppName::Discard),
+        ("chargen", AppName::Chargen),
+        ("files", AppName::Files),
+    ];
+}
+
+impl FromStr for AppName {
+    type Err = ParseSettingError;
+
+    fn from_str(text: &str) -> Result<AppName, ParseSettingError> {
+        let found = AppName::ALL.iter().find(|(name, _)| *name == text).map(|(_, app)| *app);
+        let expected = AppName::ALL.map(|(name, _)| name).join(", ");
+        found.ok_or_else(|| ParseSettingError::new("application", text, &expected))
+    }
+}
+
+impl fmt::Display for AppName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = AppName::ALL.iter().find(|(_, app)| app == self).map_or("", |(name, _)| name);
+        f.write_str(name)
+    }
+}
+
+/// What is said on the command line or in a file; what isn't said is `None` or empty.
+#[derive(Clone, Debug, Default, clap::Args, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct Options {
+    /// Network interface whose queues to serve, as `ip link` lists it; with --backend tap, the name
+    /// of the device to make. Not needed for --backend kernel
+    #[arg(long, value_name = "IF")]
+    pub(crate) interface: Option<String>,
+
+    /// Where to accept connections: 10.9.0.1:80, [fd09::1]:80, 0.0.0.0:80 for all IPv4 addresses of
+    /// the interface. May be repeated
+    #[arg(long, value_name = "ADDR:PORT")]
+    #[serde(deserialize_with = "texts")]
+    pub(crate) listen: Vec<SocketAddr>,
+
+    /// Application to serve [default: hello]
+    ///
+    /// hello: HTTP, `Hello, World!` for any GET and N bytes for GET /bytes/N;
+    /// echo: returns every byte, closes on the line QUIT;
+    /// discard: reads and forgets;
+    /// chargen: sends characters without end;
+    /// files: HTTP, files below --root
+    #[arg(long, value_name = "hello|echo|discard|chargen|files")]
+    #[serde(deserialize_with = "text")]
+    pub(crate) app: Option<AppName>,
+
+    /// Directory that --app files serves
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+
+    /// How bytes reach the application [default: auto]
+    ///
+    /// auto: af-xdp where it can be had, else kernel, and says why on stderr;
+    /// af-xdp: this program's own TCP over AF_XDP sockets (needs CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF);
+    /// tap: the same over a TAP device (needs CAP_NET_ADMIN);
+    /// kernel: ordinary kernel sockets
+    #[arg(long, value_name = "auto|af-xdp|tap|kernel")]
+    #[serde(deserialize_with = "text")]
+    pub(crate) backend: Option<Backend>,
+
+    /// How AF_XDP moves packets [default: auto]
+    ///
+    /// auto tries the others in their order: zero-copy (the driver uses our frames), copy (the driver
+    /// runs the XDP program), generic (the kernel runs it, any driver)
+    #[arg(long, value_name = "auto|zero-copy|copy|generic")]
+    #[serde(deserialize_with = "text")]
+    pub(crate) mode: Option<Mode>,
+
+    /// Receive queues to serve, one thread each: 0-3, or 0,2 [default: all of the interface]
+    #[arg(long, value_name = "LIST")]
+    #[serde(deserialize_with = "text")]
+    pub(crate) queues: Option<Numbers>,
+
+    /// Processors to pin the threads to, as many as queues: 0-3, or 2,4 [default: the first ones]
+    #[arg(long, value_name = "LIST")]
+    #[serde(deserialize_with = "text")]
+    pub(crate) cores: Option<Numbers>,
+
+    /// What a thread does when idle [default: adaptive]
+    ///
+    /// busy: looks again at once, lowest latency, one whole processor;
+    /// sleep: sleeps until something comes;
+    /// adaptive: looks for 50 µs, then sleeps
+    #[arg(long, value_name = "busy|sleep|adaptive")]
+    #[serde(deserialize_with = "text")]
+    pub(crate) poll: Option<Poll>,
+
+    /// Address that the kernel does not have and that this server takes for itself, ARP, NDP and ping
+    /// included: 10.9.0.7/24. May be repeated
+    #[arg(long, value_name = "CIDR")]
+    #[serde(deserialize_with = "texts")]
+    pub(crate) address: Vec<Cidr>,
+
+    /// Next hop for what is not on the link, one for each family [default: the kernel's default
+    /// route on the interface]
+    #[arg(long, value_name = "IP")]
+    #[serde(deserialize_with = "texts")]
+    pub(crate) gateway: Vec<IpAddr>,
+
+    /// Established connections that may wait for the application, per listener and core
+    /// [default: 1024]
+    #[arg(long, value_name = "N")]
+    pub(crate) backlog: Option<u32>,
+
+    /// How long connections may take to finish after SIGTERM or SIGINT: 500ms, 5s, 2m [default: 5s]
+    #[arg(long, value_name = "TIME")]
+    #[serde(deserialize_with = "text")]
+    pub(crate) drain: Option<Span>,
+
+    /// Write statistics to this file at the end, and on SIGUSR1
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stats_json: Option<PathBuf>,
+
+    /// Take TCP segments whose checksum is only begun: what a veth peer sends unless `ethtool -K IF tx
+    /// off` is said at its end
+    #[arg(long)]
+    pub(crate) accept_partial_checksums: bool,
+
+    /// Drop, duplicate and delay this many percent of the frames each way
+    #[cfg(debug_assertions)]
+    #[arg(long, value_name = "PERCENT", hide = true)]
+    #[serde(skip)]
+    pub(crate) fault: Option<u8>,
+
+    #[arg(skip)]
+    pub(crate) tcp: TcpSettings,
+    #[arg(skip)]
+    pub(crate) limits: LimitSettings,
+    #[arg(skip)]
+    pub(crate) frames: Frames,
+}
+
+impl Options {
+    /// What is said here, else what `file` says.
+    pub(crate) fn or(self, file: Options) -> Options {
+        fn list<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
+            if first.is_empty() { second } else { first }
+        }
+        Options {
+            interface: self.interface.or(file.interface),
+            listen: list(self.listen, file.listen),
+            app: self.app.or(file.app),
+            root: self.root.or(file.root),
+            backend: self.backend.or(file.backend),
+            mode: self.mode.or(file.mode),
+            queues: self.queues.or(file.queues),
+            cores: self.cores.or(file.cores),
+            poll: self.poll.or(file.poll),
+            address: list(self.address, file.address),
+            gateway: list(self.gateway, file.gateway),
+            backlog: self.backlog.or(file.backlog),
+            drain: self.drain.or(file.drain),
+            stats_json: self.stats_json.or(file.stats_json),
+            accept_partial_checksums: self.accept_partial_checksums
+                || file.accept_partial_checksums,
+            #[cfg(debug_assertions)]
+            fault: self.fault,
+            tcp: file.tcp,
+            limits: file.limits,
+            frames: file.frames,
+        }
+    }
+
+    /// How long a drain may take.
+    pub(crate) fn drain(&self) -> Duration {
+        self.drain.map_or(Duration::from_secs(5), |Span(drain)| drain)
+    }
+}

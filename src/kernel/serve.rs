@@ -1,0 +1,259 @@
+//! What happens to one connection in one turn.
+
+use std::net::Shutdown;
+
+use super::core::KernelCore;
+use super::listen;
+use super::slots::Flags;
+use super::socket::{self, READ_FRAMES, Received, Sent};
+use crate::app::{App, Close, Commands, Rx, Tx, TxContext};
+use crate::device::Place;
+use crate::engine::Counter;
+use crate::time::Instant;
+
+impl<A: App> KernelCore<A> {
+    /// Writes, reads, and calls the application back: `on_space` and `on_data` at most once each.
+    pub(super) fn serve(&mut self, at: u32, now: Instant) {
+        self.slots.place(at).flags.remove(Flags::QUEUED);
+        let Some(slot) = self.slots.get(at) else { return };
+        if slot.has(Flags::CONNECTING) {
+            return self.finish_connect(at, now);
+        }
+        if !self.flush(at) {
+            return;
+        }
+        let mut offer = false;
+        if self.space_is_back(at) {
+            let slot = self.slots.place(at);
+            slot.outbox.wants_space = false;
+            slot.flags.remove(Flags::PROGRESS);
+            if !self.call(at, now, |app, conn, _, tx| app.on_space(conn, tx)) {
+                return;
+            }
+            offer = !self.slots.place(at).inbox.queue.is_empty();
+        }
+        match self.read(at, now) {
+            News::Some => offer = true,
+            News::None => {}
+            News::Ended => return,
+        }
+        if !offer || self.call(at, now, |app, conn, rx, tx| app.on_data(conn, rx, tx)) {
+            self.settle(at, now);
+        }
+    }
+
+    /// Calls the application back and carries out what it asked for; false if the connection is gone.
+    pub(super) fn call(
+        &mut self,
+        at: u32,
+        now: Instant,
+        f: impl FnOnce(&mut A, &mut A::Conn, &mut Rx<'_>, &mut Tx<'_>),
+    ) -> bool {
+        let id = self.slots.id(at);
+        let slot = self.slots.place(at);
+        let Some(state) = &mut slot.state else { return false };
+        let fin = slot.flags.contains(Flags::PEER_FIN);
+        let limit = self.config.tcp.send_buffer;
+        let mut commands = Commands::default();
+        let mut rx = Rx { pool: &self.pool, inbox: &mut slot.inbox, owner: id, fin };
+        let mut tx = Tx {
+            context: TxContext { pool: &self.pool, limit, now },
+            outbox: &mut slot.outbox,
+            commands: &mut commands,
+            id,
+        };
+        f(&mut self.app, state, &mut rx, &mut tx);
+        self.carry_out(at, now, commands)
+    }
+
+    /// False if the connection is gone.
+    pub(super) fn carry_out(&mut self, at: u32, now: Instant, commands: Commands) -> bool {
+        if commands.abort {
+            self.reset(at, Close::Aborted);
+            return false;
+        }
+        match commands.timer {
+            None => {}
+            Some(None) => self.wheel.cancel(at),
+            Some(Some(after)) => self.wheel.arm(at, now.tick().after(after)),
+        }
+        true
+    }
+
+    /// Ends the connection with RST.
+    pub(super) fn reset(&mut self, at: u32, why: Close) {
+        if let Some(stream) = self.slots.place(at).stream.take() {
+            listen::reset(stream);
+            self.counters.inc(Counter::ResetsSent);
+        }
+        self.close(at, why);
+    }
+
+    /// Ends the connection as the socket is.
+    pub(super) fn close(&mut self, at: u32, why: Close) {
+        let slot = self.slots.place(at);
+        slot.inbox.queue.clear(&self.pool, Place::Received);
+        slot.outbox.queue.clear(&self.pool, Place::Sending);
+        self.wheel.cancel(at);
+        self.wheel.cancel(self.config.limits.connections + at);
+        if let Some(state) = self.slots.remove(at) {
+            self.connections -= 1;
+            self.counters.close(why);
+            if why == Close::Reset {
+                self.counters.inc(Counter::ResetsReceived);
+            }
+            self.app.on_close(state, why);
+        }
+    }
+
+    /// Hands the kernel what it takes; false if the connection is gone.
+    fn flush(&mut self, at: u32) -> bool {
+        let slot = self.slots.place(at);
+        let Some(stream) = &slot.stream else { return false };
+        let idle = slot.outbox.queue.is_empty() || !slot.flags.contains(Flags::WRITABLE);
+        // A broken connection takes nothing, but what it brought before is still to be read.
+        if idle || slot.flags.contains(Flags::ERROR) {
+            return true;
+        }
+        match socket::transmit(stream, &self.pool, &mut slot.outbox.queue) {
+            Sent::Bytes { count, all } => {
+                slot.flags.set(Flags::WRITABLE, all);
+                if count > 0 {
+                    slot.flags |= Flags::PROGRESS;
+                    self.counters.add(Counter::BytesSent, count as u64);
+                }
+                true
+            }
+            Sent::Broken(why) => {
+                self.close(at, why);
+                false
+            }
+        }
+    }
+
+    fn read(&mut self, at: u32, now: Instant) -> News {
+        let wanted = self.wants_bytes(at);
+        let free = self.frames_to_read() as usize;
+        let slot = self.slots.place(at);
+        let Some(stream) = &slot.stream else { return News::Ended };
+        if wanted == 0 {
+            return News::None;
+        }
+        let frames = usize::from(slot.read_frames).min(free);
+        match socket::receive(stream, &self.pool, &mut slot.inbox.queue, wanted, frames) {
+            Received::Bytes { count, filled } => {
+                if !filled && !slot.has(Flags::ENDING) {
+                    slot.flags.remove(Flags::READABLE);
+                }
+                slot.read_frames = if filled { READ_FRAMES as u8 } else { 1 };
+                let half_closed = slot.has(Flags::SHUT);
+                self.counters.add(Counter::BytesReceived, count as u64);
+                if half_closed {
+                    self.wait_for_fin(at, now);
+                }
+                News::Some
+            }
+            Received::Fin => {
+                slot.flags.remove(Flags::READABLE | Flags::ENDING);
+                slot.flags |= Flags::PEER_FIN;
+                News::Some
+            }
+            Received::Nothing => {
+                slot.flags.remove(Flags::READABLE | Flags::ENDING);
+                News::None
+            }
+            Received::NoFrames => {
+                self.wait_to_read(at);
+                News::None
+            }
+            Received::Broken(why) => {
+                self.close(at, why);
+                News::Ended
+            }
+        }
+    }
+
+    /// After the callbacks of this turn: writes, finishes, ends, and sees whether there is more to do.
+    fn settle(&mut self, at: u32, now: Instant) {
+        if !self.flush(at) {
+            return;
+        }
+        let more_to_read = self.wants_bytes(at) > 0;
+        let slot = self.slots.place(at);
+        let Some(stream) = &slot.stream else { return };
+        if slot.flags.contains(Flags::ERROR) && !more_to_read {
+            slot.flags.remove(Flags::ERROR);
+            if let Ok(Some(error)) | Err(error) = stream.take_error() {
+                return self.close(at, socket::why(&error));
+            }
+        }
+        let written = slot.outbox.queue.is_empty();
+        let done = slot.outbox.finished && written;
+        if done && slot.flags.contains(Flags::PEER_FIN) {
+            return self.close(at, Close::Finished);
+        }
+        if done && !slot.flags.contains(Flags::SHUT) {
+            if stream.shutdown(Shutdown::Write).is_err() {
+                return self.close(at, Close::Reset);
+            }
+            slot.flags |= Flags::SHUT;
+            self.wait_for_fin(at, now);
+        }
+        let slot = self.slots.place(at);
+        let more_to_read = more_to_read && !slot.has(Flags::READ_STARVED);
+        let more_to_write = !written && slot.has(Flags::WRITABLE);
+        if more_to_read || more_to_write || self.space_is_back(at) {
+            self.enqueue(at);
+        } else if self.space_wanted(at) && self.pool.free_for_data() == 0 {
+            self.wait_to_write(at);
+        }
+    }
+
+    /// Most bytes that may be read now.
+    fn wants_bytes(&mut self, at: u32) -> usize {
+        let slot = self.slots.place(at);
+        if !slot.has(Flags::READABLE) || slot.has(Flags::PEER_FIN) {
+            return 0;
+        }
+        self.config.tcp.receive_buffer.saturating_sub(slot.inbox.charged()) as usize
+    }
+
+    /// Whether an `on_space` is owed and the budget has space. Half of it: a writer that is woken for
+    /// every few bytes is a slow one. Not again before some bytes went: a buffer that did not fit
+    /// would be tried all the time.
+    fn space_wanted(&mut self, at: u32) -> bool {
+        let half = self.config.tcp.send_buffer / 2;
+        let slot = self.slots.place(at);
+        let queue = &slot.outbox.queue;
+        let owed = slot.outbox.wants_space && !slot.outbox.finished;
+        owed && queue.bytes() <= half && (slot.has(Flags::PROGRESS) || queue.is_empty())
+    }
+
+    fn space_is_back(&mut self, at: u32) -> bool {
+        self.space_wanted(at) && self.pool.free_for_data() > 0
+    }
+
+    /// Gives the peer `fin_wait_2` to send something, or its FIN.
+    fn wait_for_fin(&mut self, at: u32, now: Instant) {
+        let timer = self.config.limits.connections + at;
+        self.wheel.arm(timer, now.tick().after(self.config.tcp.fin_wait_2));
+    }
+
+    /// The peer was silent for `fin_wait_2` after our FIN. If that is because we have no room for what
+    /// it has to say, it gets as long again.
+    pub(super) fn fin_is_late(&mut self, at: u32, now: Instant) {
+        let charged = self.slots.place(at).inbox.charged();
+        if charged >= self.config.tcp.receive_buffer {
+            self.wait_for_fin(at, now);
+        } else {
+            self.reset(at, Close::TimedOut);
+        }
+    }
+}
+
+/// What reading brought.
+enum News {
+    Some,
+    None,
+    Ended,
+}

@@ -1,0 +1,132 @@
+//! The AF_XDP backend, started: what is reserved, attached, opened and served, in which order.
+//!
+//! The interface is looked at, the ports are reserved in the kernel and the XDP program is attached
+//! before any core starts; each core opens its queue; only when all have, the endpoints are named to
+//! the program, so that no segment is taken from the kernel before somebody can answer it.
+
+use super::builder::Settings;
+use super::core_loop::World;
+use super::cores::{self, Build, Common, Failure};
+use super::error::Error;
+use super::interface::Interface;
+use super::network::{Network, strip_culprit};
+use super::plan::{Seat, seats};
+use super::ready::Ready;
+use super::reserve::Reservation;
+use super::server::{Call, named_interface, processors, secret};
+use super::settings::{self, Backend, Poll};
+use crate::app::{App, CoreContext, MailboxReader};
+use crate::device::af_xdp::{AfXdp, AfXdpConfig, AfXdpError, BusyPoll, Mode, Nic, Steer};
+use crate::device::{Pool, Waker};
+use crate::engine::{Engine, EngineConfig};
+
+pub(super) fn run<A, F>(call: &Call<'_, F>) -> Result<(), Failure>
+where
+    A: App,
+    F: Fn(CoreContext<A::Message>) -> A + Sync,
+{
+    let settings = call.settings;
+    let interface = Interface::find(named_interface(settings)?).map_err(Error::from)?;
+    let network = Network::of(&interface, settings)?;
+    let cores = settings.cores.as_ref();
+    let seats = seats(settings.queues.as_ref(), interface.rx_queues, cores, &processors())?;
+    let reservation = Reservation::make(&network.addresses.shared, interface.index)?;
+    let nic = interface.nic();
+    let mut steer = Steer::attach(&nic, mode(settings.mode)).map_err(Error::from)?;
+    for local in network.addresses.local.iter().filter(|local| local.owned) {
+        steer.own(&nic, local.ip).map_err(Error::from)?;
+    }
+    let common = Common::new(settings, &seats);
+    let secret = secret()?;
+    let opener = Opener { settings, network: &network, nic: &nic, steer: &steer, secret };
+    let result = cores::run(&common, call.stop, &opener, call.factory, |reports| {
+        for at in &network.addresses.endpoints {
+            steer.serve(at.ip(), at.port())?;
+        }
+        let ready = Ready {
+            backend: Backend::AfXdp,
+            mode: reports.first().map_or_else(String::new, |core| core.mode.clone()),
+            listen: network.addresses.endpoints.clone(),
+            queues: reports.len(),
+        };
+        call.ready(&ready);
+        Ok(ready)
+    });
+    // The program goes first: what comes after it is the kernel's again, ports included.
+    drop(steer);
+    drop(reservation);
+    result
+}
+
+/// Opens the queue of each core.
+struct Opener<'a> {
+    settings: &'a Settings,
+    network: &'a Network,
+    nic: &'a Nic,
+    steer: &'a Steer,
+    secret: [u8; 32],
+}
+
+impl Opener<'_> {
+    fn open(&self, seat: &Seat) -> Result<(AfXdp, String, EngineConfig), Error> {
+        let pool = Pool::new(self.settings.pool)?;
+        tracing::info!(
+            "queue {}: {} frames on {} pages",
+            seat.queue,
+            self.settings.pool.frames,
+            pool.pages().name()
+        );
+        let config = AfXdpConfig {
+            queue: seat.queue,
+            mode: mode(self.settings.mode),
+            busy_poll: (self.settings.poll == Poll::Busy).then(BusyPoll::default),
+            accept_partial_checksums: self.settings.accept_partial_checksums,
+            ..AfXdpConfig::default()
+        };
+        let device = AfXdp::open(self.steer, self.nic, &config, pool)?;
+        let obtained = device.obtained().name();
+        if !device.attempts().0.is_empty() {
+            tracing::info!("queue {}: {obtained}, as {}", seat.queue, device.attempts());
+        }
+        let config = self.network.engine_config(self.settings, seat, self.secret);
+        Ok((device, obtained.to_owned(), config))
+    }
+}
+
+impl<A: App> Build<A> for Opener<'_> {
+    fn build<R>(
+        &self,
+        seat: &Seat,
+        _waker: &Waker,
+        mailbox: MailboxReader<A::Message>,
+        app: impl FnOnce() -> A,
+        run: impl FnOnce(&mut dyn World, &str) -> R,
+    ) -> Result<R, Error> {
+        let (device, mode, config) = self.open(seat)?;
+        #[cfg(debug_assertions)]
+        if self.settings.fault_percent > 0 {
+            let device = crate::device::Faulty::new(device, self.settings.fault_percent);
+            return Ok(run(&mut Engine::new(config, device, mailbox, app()), &mode));
+        }
+        Ok(run(&mut Engine::new(config, device, mailbox, app()), &mode))
+    }
+}
+
+fn mode(mode: settings::Mode) -> Mode {
+    match mode {
+        settings::Mode::Auto => Mode::Auto,
+        settings::Mode::ZeroCopy => Mode::ZeroCopy,
+        settings::Mode::Copy => Mode::Copy,
+        settings::Mode::Generic => Mode::Generic,
+    }
+}
+
+impl From<AfXdpError> for Error {
+    fn from(error: AfXdpError) -> Error {
+        let message = error.to_string();
+        if message.starts_with("configuration: ") {
+            return Error::Configuration(strip_culprit(&message));
+        }
+        Error::Backend(message)
+    }
+}
