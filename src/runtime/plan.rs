@@ -35,8 +35,8 @@ pub(super) fn seats(
     if let Some(cores) = cores.map(Numbers::as_slice) {
         if let Some(bad) = cores.iter().find(|core| !cpus.contains(core)) {
             return Err(Error::configuration(format!(
-                "--cores names processor {bad}, and this process may run on {cpus:?} only: name one \
-                 of those, or change the affinity with 'taskset'"
+                "--cores names processor {bad}, and this process may run on {cpus:?} only: name \
+                 one of those, or change the affinity with 'taskset'"
             )));
         }
         if cores.len() != queues.len() {
@@ -77,8 +77,8 @@ pub(super) fn addresses(
     if let Some(both) = owned.iter().find(|own| kernel.iter().any(|had| had.ip == own.ip)) {
         return Err(Error::configuration(format!(
             "--address {both}: the kernel has this address on {interface} already, and only one of \
-             us can answer for it: leave --address out to share it with the kernel, or take it from \
-             the kernel with 'ip address del {both} dev {interface}'"
+             us can answer for it: leave --address out to share it with the kernel, or take it \
+             from the kernel with 'ip address del {both} dev {interface}'"
         )));
     }
     let local =

@@ -55,8 +55,8 @@ fn refused(at: SocketAddr, answer: io::Error) -> Error {
     let (ip, port): (IpAddr, u16) = (at.ip(), at.port());
     let advice = match answer.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "a kernel socket has this port already; find it with 'ss -tlnp sport = :{port}' and stop \
-             it, or choose another port with --listen"
+            "a kernel socket has this port already; find it with 'ss -tlnp sport = :{port}' and \
+             stop it, or choose another port with --listen"
         ),
         io::ErrorKind::PermissionDenied => String::from(
             "ports below 1024 need CAP_NET_BIND_SERVICE: run as root, or choose a higher port with \
