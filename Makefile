@@ -6,6 +6,15 @@ BIN := target/release/sidestep
 SECONDS_EACH ?= 3
 ROUNDS ?= 5
 
+# Namespaces and AF_XDP need root: what runs, not what is built, gets it from sudo.
+ifneq ($(shell id -u),0)
+ifneq ($(shell command -v sudo),)
+SUDO := sudo
+TRIPLE := $(shell rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+export CARGO_TARGET_$(TRIPLE)_RUNNER := sudo -E
+endif
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help setup build test demo bench-wrk lint fmt doc clean
 
@@ -26,10 +35,10 @@ test: ## Run every test; those that need root or AF_XDP say when they are skippe
 	fi
 
 demo: setup build ## Compare AF_XDP with kernel sockets under wrk, side by side (root)
-	$(BIN) demo
+	$(SUDO) $(BIN) demo
 
 bench-wrk: setup build ## The README's table: medians of interleaved rounds under wrk (root)
-	$(BIN) demo --compare --seconds $(SECONDS_EACH) --rounds $(ROUNDS)
+	$(SUDO) $(BIN) demo --compare --seconds $(SECONDS_EACH) --rounds $(ROUNDS)
 
 lint: ## Check formatting, clippy and rustdoc, warnings as errors
 	$(CARGO) fmt --check

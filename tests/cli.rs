@@ -102,6 +102,13 @@ fn a_malformed_file_is_named_with_line_and_key() {
 }
 
 #[test]
+fn statistics_need_a_file_that_can_be_written() {
+    let listen = ["serve", "--backend", "kernel", "--listen", "127.0.0.1:0"];
+    let message = refused(here(&[&listen[..], &["--stats-json", "/no/such/place/s"]].concat()));
+    contains(&message, &["machine: ", "/no/such/place/s", "No such file", "--stats-json"]);
+}
+
+#[test]
 fn files_need_a_directory() {
     let listen = ["serve", "--backend", "kernel", "--listen", "127.0.0.1:0", "--app", "files"];
     contains(&refused(here(&listen)), &["--root"]);

@@ -26,7 +26,7 @@ impl Server {
 }
 
 /// Called once, when every core can accept.
-pub(super) type OnReady = Box<dyn FnOnce(&Ready)>;
+pub(super) type OnReady = Box<dyn FnOnce(&Ready) + Send>;
 
 /// What the builder collects; shared by the threads of the cores.
 #[derive(Debug)]
@@ -209,7 +209,7 @@ impl ServerBuilder {
     }
 
     /// Called once, in the calling thread, when every core can accept.
-    pub fn on_ready(mut self, f: impl FnOnce(&Ready) + 'static) -> Self {
+    pub fn on_ready(mut self, f: impl FnOnce(&Ready) + Send + 'static) -> Self {
         self.on_ready = Some(Box::new(f));
         self
     }

@@ -48,6 +48,9 @@ pub(super) fn seats(
             )));
         }
     }
+    if queues.is_empty() {
+        return Err(Error::configuration("no queue to serve: name at least one in --queues"));
+    }
     let pick = |i: usize| match cores {
         Some(cores) => cores.as_slice().get(i).copied(),
         None => cpus.get(i % cpus.len().max(1)).copied(),
@@ -185,5 +188,6 @@ mod tests {
         let text = seats(None, 1, Some(&numbers("9")), &[0]).expect_err("no core").to_string();
         assert!(text.contains("processor 9") && text.contains("taskset"), "{text}");
         assert!(seats(None, 1, Some(&numbers("0-1")), &[0, 1]).is_err());
+        assert!(seats(Some(&Numbers::default()), 1, None, &[0]).is_err());
     }
 }
