@@ -268,6 +268,21 @@ fn a_tag_of_802_1q_comes_back() {
 }
 
 #[test]
+fn checksums_left_to_the_hardware_are_warned_of_and_may_be_accepted() {
+    let Some(net) = Net::new("partial") else { return };
+    net.client.run("ethtool", &["-K", "cli0", "tx", "on"]).expect("ethtool");
+    let url = "http://10.9.0.1/";
+    let server = serve(&net, &[]);
+    let curl = net.client.run("curl", &["-sS", "-m", "3", url]);
+    assert!(curl.is_err(), "half a checksum was taken for a whole one");
+    let said = server.stop();
+    assert!(said.contains("wrong checksums") && said.contains("ethtool -K"), "{said}");
+    let server = serve(&net, &["--accept-partial-checksums"]);
+    assert_eq!(net.at_client(&["curl", "-sS", url]), "Hello, World!");
+    server.stop();
+}
+
+#[test]
 fn the_same_application_runs_over_tap() {
     let Some(net) = Net::new("tap") else { return };
     let tap = |arguments: &[&str]| net.server.ip(arguments).expect("a TAP device");
