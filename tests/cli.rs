@@ -1,5 +1,5 @@
-//! What the command says when it is asked for what can't be had: exit code 2, one message that names
-//! what was tried, what the system answered and what to do, and nothing left behind.
+//! What the command says when it is asked for what can't be had: exit code 2, one message that
+//! names what was tried, what the system answered and what to do, and nothing left behind.
 #![cfg(all(feature = "cli", feature = "af-xdp", feature = "kernel", feature = "tap"))]
 
 mod common;

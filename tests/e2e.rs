@@ -1,4 +1,5 @@
-//! The whole path over veth: curl, wrk and kernel sockets at one end, `sidestep serve` at the other.
+//! The whole path over veth: curl, wrk and kernel sockets at one end, `sidestep serve` at the
+//! other.
 #![cfg(all(feature = "cli", feature = "af-xdp", feature = "kernel", feature = "tap"))]
 
 mod common;
@@ -66,8 +67,8 @@ fn curl_fetches_and_posts_100_mib_over_both_families() {
     server.stop();
 }
 
-/// A server behind a network that drops, duplicates and delays 2 % of the frames each way. The program
-/// of this test run alone has `--fault`: a release build has not.
+/// A server behind a network that drops, duplicates and delays 2 % of the frames each way. The
+/// program of this test run alone has `--fault`: a release build has not.
 fn serve_badly(net: &Net, app: &[&str]) -> Served {
     let fixed = ["serve", "--interface", "srv0", "--fault", "2"];
     let arguments = [&fixed[..], &AF_XDP, &LISTEN, app].concat();

@@ -1,5 +1,5 @@
-//! The house style as a test: order of the modules, lengths, fences around what is unsafe. Each rule
-//! has a test that proves that it can fail.
+//! The house style as a test: order of the modules, lengths, fences around what is unsafe. Each
+//! rule has a test that proves that it can fail.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -122,8 +122,8 @@ pub(crate) struct Options {
     #[serde(deserialize_with = "text")]
     pub(crate) poll: Option<Poll>,
 
-    /// Address that the kernel does not have and that this server takes for itself, ARP, NDP and ping
-    /// included: 10.9.0.7/24. May be repeated
+    /// Address that the kernel does not have and that this server takes for itself, ARP, NDP and
+    /// ping included: 10.9.0.7/24. May be repeated
     #[arg(long, value_name = "CIDR")]
     #[serde(deserialize_with = "texts")]
     pub(crate) address: Vec<Cidr>,
@@ -148,8 +148,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) stats_json: Option<PathBuf>,
 
-    /// Take TCP segments whose checksum is only begun: what a veth peer sends unless `ethtool -K IF tx
-    /// off` is said at its end
+    /// Take TCP segments whose checksum is only begun: what a veth peer sends unless `ethtool -K IF
+    /// tx off` is said at its end
     #[arg(long)]
     pub(crate) accept_partial_checksums: bool,
 

@@ -44,8 +44,8 @@ impl<'a> Common<'a> {
     }
 }
 
-/// Makes the world of one core inside of its thread, and lends it to `run` along with the name of the
-/// way that its device moves packets.
+/// Makes the world of one core inside of its thread, and lends it to `run` along with the name of
+/// the way that its device moves packets.
 pub(super) trait Build<A: App>: Sync {
     fn build<R>(
         &self,
@@ -71,8 +71,8 @@ impl From<Error> for Failure {
     }
 }
 
-/// Runs one thread for each seat until `stop` says so or a core fails. `ready` is called when all are
-/// up, and opens the gates.
+/// Runs one thread for each seat until `stop` says so or a core fails. `ready` is called when all
+/// are up, and opens the gates.
 pub(super) fn run<A, B, F>(
     common: &Common<'_>,
     stop: &Stop,

@@ -1,8 +1,8 @@
 //! The AF_XDP backend, started: what is reserved, attached, opened and served, in which order.
 //!
 //! The interface is looked at, the ports are reserved in the kernel and the XDP program is attached
-//! before any core starts; each core opens its queue; only when all have, the endpoints are named to
-//! the program, so that no segment is taken from the kernel before somebody can answer it.
+//! before any core starts; each core opens its queue; only when all have, the endpoints are named
+//! to the program, so that no segment is taken from the kernel before somebody can answer it.
 
 use super::builder::Settings;
 use super::core_loop::World;

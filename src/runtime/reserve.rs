@@ -1,9 +1,9 @@
 //! Keeps the kernel's hands off the ports that we serve.
 //!
-//! AF_XDP takes our segments before the kernel sees them, so another program could listen on the same
-//! port and never get a connection. A kernel socket that is bound and not listening prevents that,
-//! and finds out whether somebody listens already. An address that the kernel does not have needs no
-//! reservation: nobody else can bind to it.
+//! AF_XDP takes our segments before the kernel sees them, so another program could listen on the
+//! same port and never get a connection. A kernel socket that is bound and not listening prevents
+//! that, and finds out whether somebody listens already. An address that the kernel does not have
+//! needs no reservation: nobody else can bind to it.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +19,8 @@ pub(super) struct Reservation {
 }
 
 impl Reservation {
-    /// Reserves every one of `endpoints`; `scope` is the interface's index, for link-local addresses.
+    /// Reserves every one of `endpoints`; `scope` is the interface's index, for link-local
+    /// addresses.
     pub(super) fn make(endpoints: &[SocketAddr], scope: u32) -> Result<Reservation, Error> {
         let reserve =
             |&at: &SocketAddr| bind(scoped(at, scope)).map_err(|error| refused(at, error));

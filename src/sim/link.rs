@@ -14,7 +14,8 @@ const ETHERNET: usize = 14;
 pub struct LinkConfig {
     /// Propagation delay.
     pub delay: Duration,
-    /// Up to this much more, drawn for each packet: larger than the gap between packets, it reorders.
+    /// Up to this much more, drawn for each packet: larger than the gap between packets, it
+    /// reorders.
     pub jitter: Duration,
     /// Bytes per second; `None` for no limit.
     pub rate: Option<u64>,

@@ -8,8 +8,8 @@
 //! * TIME-WAIT is a [`TimeWait`], compact again.
 //!
 //! Each has a `segment_arrives` that follows the steps of section 3.10.7 and returns what happened;
-//! the engine moves frames, timers and callbacks accordingly. Sending is [`output`]'s: it looks at a
-//! connection and says what the next segment is.
+//! the engine moves frames, timers and callbacks accordingly. Sending is [`output`]'s: it looks at
+//! a connection and says what the next segment is.
 
 mod config;
 pub mod congestion;
