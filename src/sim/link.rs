@@ -9,6 +9,9 @@ use crate::time::Instant;
 /// it there and everywhere; what is simulated is damage done behind it (RFC 1071's job, not CRC's).
 const ETHERNET: usize = 14;
 
+/// A burst of losses has an end in time too: retransmissions that back off would all fall into it.
+const LONGEST_BURST: Duration = Duration::from_secs(1);
+
 /// What one direction of a link does. Chances are in millionths per packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkConfig {
@@ -24,7 +27,7 @@ pub struct LinkConfig {
     pub loss: u32,
     /// Chance that a burst of losses begins.
     pub burst_loss: u32,
-    /// Packets that such a burst takes, at most.
+    /// Packets that such a burst takes, at most; after a second it is over in any case.
     pub burst_length: u32,
     /// Chance that a packet arrives twice.
     pub duplicate: u32,
@@ -39,10 +42,15 @@ pub struct LinkConfig {
 }
 
 impl LinkConfig {
+    /// Packets of a million that do not arrive whole, when nothing queues. A burst takes all of them.
+    pub fn damage(&self) -> u32 {
+        let burst = if self.burst_loss > 0 { 1_000_000 } else { 0 };
+        (self.loss + self.corrupt + burst).min(1_000_000)
+    }
+
     /// Whether every packet arrives, once, whole and in order.
     pub fn is_perfect(&self) -> bool {
-        let chances =
-            [self.loss, self.burst_loss, self.duplicate, self.reorder, self.corrupt];
+        let chances = [self.loss, self.burst_loss, self.duplicate, self.reorder, self.corrupt];
         chances == [0; 5] && self.jitter.is_zero() && self.rate.is_none() && self.mtu == 0
     }
 }
@@ -74,6 +82,7 @@ pub(super) struct Link {
     /// When the line has sent everything that was given to it.
     line_free: Instant,
     burst_left: u32,
+    burst_end: Instant,
 }
 
 impl Link {
@@ -85,6 +94,7 @@ impl Link {
             rng,
             line_free: Instant::ZERO,
             burst_left: 0,
+            burst_end: Instant::ZERO,
         }
     }
 
@@ -102,7 +112,7 @@ impl Link {
             self.counters.lost += 1;
             return;
         };
-        if too_large || self.loses() {
+        if too_large || self.loses(now) {
             self.counters.lost += 1;
             return;
         }
@@ -134,9 +144,13 @@ impl Link {
         Some(self.line_free)
     }
 
-    fn loses(&mut self) -> bool {
+    fn loses(&mut self, now: Instant) -> bool {
+        if now > self.burst_end {
+            self.burst_left = 0;
+        }
         if self.burst_left == 0 && self.rng.chance(self.config.burst_loss) {
             self.burst_left = self.rng.range(1..u64::from(self.config.burst_length) + 2) as u32;
+            self.burst_end = now + LONGEST_BURST;
         }
         if self.burst_left > 0 {
             self.burst_left -= 1;
@@ -217,8 +231,7 @@ mod tests {
 
     #[test]
     fn a_slow_line_spaces_packets_and_drops_what_does_not_fit_its_queue() {
-        let config =
-            LinkConfig { rate: Some(1_140_000), queue: 1_140, ..LinkConfig::default() };
+        let config = LinkConfig { rate: Some(1_140_000), queue: 1_140, ..LinkConfig::default() };
         let (arrived, counters) = arrivals(config, 100);
         assert!(arrived.windows(2).all(|pair| (pair[1].0 - pair[0].0).as_micros() == 100));
         assert_eq!(counters.lost, 100 - arrived.len() as u64);
@@ -227,8 +240,7 @@ mod tests {
 
     #[test]
     fn a_burst_takes_neighbours() {
-        let config =
-            LinkConfig { burst_loss: 10_000, burst_length: 20, ..LinkConfig::default() };
+        let config = LinkConfig { burst_loss: 10_000, burst_length: 20, ..LinkConfig::default() };
         let (arrived, counters) = arrivals(config, 10_000);
         let gaps = arrived.windows(2).filter(|pair| pair[1].1 != pair[0].1 + 1).count() as u64;
         assert!(gaps > 10 && counters.lost > 4 * gaps, "{} lost in {gaps} gaps", counters.lost);

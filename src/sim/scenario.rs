@@ -187,11 +187,7 @@ impl World {
         World {
             ipv6: rng.chance(500_000),
             link,
-            limits: PlanLimits {
-                seed: rng.next_u64(),
-                bytes,
-                aborts: *rng.pick(&[0, 0, 100_000]),
-            },
+            limits: PlanLimits { seed: rng.next_u64(), bytes, aborts: *rng.pick(&[0, 0, 100_000]) },
             receive_buffer,
             known_neighbours: rng.chance(700_000),
             starving: rng.chance(200_000),
@@ -265,6 +261,8 @@ impl World {
         tcp.timestamps = rng.chance(600_000);
         tcp.window_scaling = rng.chance(600_000);
         tcp.time_wait = Duration::from_secs(*rng.pick(&[1, 60]));
+        // A peer that backs off may be silent for minutes after our FIN.
+        tcp.fin_wait_2 = Duration::from_secs(600);
         // A lost RST must not leave the other end waiting for ever.
         tcp.keep_alive = Some(Duration::from_secs(rng.range(5..60)));
         tcp.keep_alive_interval = Duration::from_secs(10);
