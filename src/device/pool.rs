@@ -246,6 +246,17 @@ impl Pool {
 
     /// Free frames that payload may take.
     pub fn free_for_data(&self) -> u32 {
+        self.0.free.get().saturating_sub(self.data_floor())
+    }
+
+    /// What is written leaves room for what is received: two hosts whose frames are all full of
+    /// bytes for each other would never move again.
+    fn data_floor(&self) -> u32 {
+        self.0.reserve + (self.frames() - self.0.reserve) / 4
+    }
+
+    /// Free frames that a received payload may stay in.
+    pub(crate) fn free_for_receive(&self) -> u32 {
         self.0.free.get().saturating_sub(self.0.reserve)
     }
 
@@ -268,7 +279,7 @@ impl Pool {
     /// Takes a free frame, its empty view at [`Pool::TX_HEADROOM`]; `None` (counted) if there is
     /// none for this class.
     pub fn alloc(&self, class: Class) -> Option<Frame> {
-        let floor = if class == Class::Data { self.0.reserve } else { 0 };
+        let floor = if class == Class::Data { self.data_floor() } else { 0 };
         if self.0.free.get() <= floor {
             self.0.exhausted.set(self.0.exhausted.get() + 1);
             return None;
@@ -325,7 +336,9 @@ impl Pool {
     /// Takes a free frame for the fill ring; `None` when only the reserve is left. The number is the
     /// frame's position in the region; times the frame size, its address in the UMEM.
     pub fn take_for_fill(&self) -> Option<u32> {
-        if self.0.free.get() <= self.0.reserve {
+        // Half of the reserve is for receiving: when applications have all other frames, the ACKs
+        // that would free them must still get in.
+        if self.0.free.get() <= self.0.reserve / 2 {
             return None;
         }
         Some(self.take_free(Place::Fill) - self.0.first)

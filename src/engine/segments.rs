@@ -14,8 +14,6 @@ use crate::wire::tcp::Segment;
 /// Payloads up to this long are copied behind the unread bytes before them if they fit there: many
 /// small segments must not hold a frame each.
 const COALESCE_BYTES: usize = 512;
-/// Segments out of order are kept only while this part of the pool is free: one in eight.
-const OUT_OF_ORDER_RESERVE: u32 = 8;
 
 impl<A: App, D: Device> Engine<A, D> {
     pub(super) fn segment_arrives(
@@ -135,7 +133,11 @@ impl<C> Slot<C> {
         };
         frame.advance(usize::from(segment.payload_start) + usize::from(skip));
         frame.truncate(usize::from(len));
-        if seq == self.tcb.rcv_nxt {
+        if io.pool.free_for_receive() == 0 {
+            // The last frames are for what frees others: the ACK counted, the payload comes again.
+            io.counters.inc(Counter::DropNoRoom);
+            io.pool.release(frame);
+        } else if seq == self.tcb.rcv_nxt {
             if !self.out_of_order.is_empty() {
                 // RFC 5681 section 4.2: at once, when all or part of a hole is filled.
                 self.tcb.ack_at_once();
@@ -184,7 +186,8 @@ impl<C> Slot<C> {
     /// Keeps a segment beyond a hole, without what is there already.
     fn keep_out_of_order<D: Device>(&mut self, mut frame: Frame, seq: Seq, io: &mut Io<D>) {
         let pool = &io.pool;
-        if pool.free() < pool.frames() / OUT_OF_ORDER_RESERVE {
+        if pool.free_for_data() == 0 {
+            // What is in order must still find room, or the hole is never filled.
             io.counters.inc(Counter::DropNoRoom);
             pool.release(frame);
             return;

@@ -4,7 +4,7 @@ use super::counters::Counter;
 use super::io::{Fields, Io};
 use super::slots::Slot;
 use crate::app::split_frame;
-use crate::device::{Device, Frame, FrameRef, Place};
+use crate::device::{Class, Device, Frame, FrameRef, Place};
 use crate::tcp::output::{Next, Unsent};
 use crate::tcp::{Facts, LocalOffer, State};
 use crate::wire::Seq;
@@ -77,7 +77,15 @@ impl<C> Slot<C> {
             return false;
         }
         if next.len < io.pool.queued_len(front) {
-            let split = split_frame(&io.pool, queue, FrameRef::NONE, next.len as usize, SENDING);
+            // From the reserve: what is sent is what will free frames.
+            let split = split_frame(
+                &io.pool,
+                queue,
+                FrameRef::NONE,
+                next.len as usize,
+                SENDING,
+                Class::Control,
+            );
             if split.is_none() {
                 return false;
             }
