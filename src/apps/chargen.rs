@@ -64,4 +64,7 @@ impl App for Chargen {
     fn on_space(&mut self, at: &mut u64, tx: &mut Tx<'_>) {
         *at = write_pattern(tx, *at, u64::MAX);
     }
+    fn on_drain(&mut self, _at: &mut u64, tx: &mut Tx<'_>) {
+        tx.finish();
+    }
 }

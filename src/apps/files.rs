@@ -11,9 +11,9 @@ use crate::app::{App, Core, Peer, Refuse, Rx, Tx};
 
 /// Serves the files below a directory: GET and HEAD, `index.html` for a directory.
 ///
-/// Files are read while they are sent, by `pread` straight into the frames they leave in. A file that
-/// is not in the page cache makes the core wait for the disk, and all of its connections with it: this
-/// is for content that fits into memory.
+/// Files are read while they are sent, by `pread` straight into the frames they leave in. A file
+/// that is not in the page cache makes the core wait for the disk, and all of its connections with
+/// it: this is for content that fits into memory.
 #[derive(Clone, Debug)]
 pub struct Files {
     root: PathBuf,
@@ -64,6 +64,10 @@ impl App for Files {
 
     fn on_space(&mut self, conn: &mut FilesConn, tx: &mut Tx<'_>) {
         conn.0.on_space(tx);
+    }
+
+    fn on_drain(&mut self, conn: &mut FilesConn, tx: &mut Tx<'_>) {
+        conn.0.on_drain(tx);
     }
 
     fn on_turn(&mut self, core: &mut Core<'_>) {

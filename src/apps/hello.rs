@@ -36,6 +36,10 @@ impl App for Hello {
         conn.0.on_space(tx);
     }
 
+    fn on_drain(&mut self, conn: &mut HelloConn, tx: &mut Tx<'_>) {
+        conn.0.on_drain(tx);
+    }
+
     fn on_turn(&mut self, core: &mut Core<'_>) {
         self.0.draining = core.draining();
     }

@@ -198,6 +198,7 @@ impl<A: App> KernelCore<A> {
         match self.app.on_open(&Peer { id, local, remote, role }, &mut tx) {
             Ok(state) => {
                 slot.state = Some(state);
+                slot.flags.set(Flags::DRAIN, self.draining);
                 self.connections += 1;
                 self.counters.inc(match role {
                     Role::Accepted => Counter::ConnectionsAccepted,

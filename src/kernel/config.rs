@@ -16,8 +16,8 @@ pub struct KernelConfig {
     /// `user_timeout`; the two buffer sizes and `fin_wait_2` are kept to here; the rest is the
     /// kernel's own business.
     pub tcp: TcpConfig,
-    /// The maxima: `connections`, `timers_per_turn` and `messages_per_turn` count here, `backlog` when
-    /// the [`Listeners`](super::Listeners) are made.
+    /// The maxima: `connections`, `timers_per_turn` and `messages_per_turn` count here, `backlog`
+    /// when the [`Listeners`](super::Listeners) are made.
     pub limits: Limits,
     /// What happens to new connections when there is no slot left: they wait in the kernel's accept
     /// queue (`Drop`), or are accepted and reset.

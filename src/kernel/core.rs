@@ -143,8 +143,17 @@ impl<A: App> KernelCore<A> {
 
     /// Accepts who is through the handshake already, then stops listening.
     pub(crate) fn drain(&mut self) {
+        if self.draining {
+            return;
+        }
         self.draining = true;
         self.door.knock_all();
+        for at in 0..self.slots.end() {
+            if self.slots.get(at).is_some_and(|slot| !slot.has(Flags::CONNECTING)) {
+                self.slots.place(at).flags |= Flags::DRAIN;
+                self.enqueue(at);
+            }
+        }
     }
 
     /// Resets every connection, and gives up those that are being opened.
@@ -187,6 +196,12 @@ impl<A: App> KernelCore<A> {
             slot.flags |= Flags::QUEUED;
             self.ready.push_back(at);
         }
+    }
+
+    /// Has the place `at` served, and what was left unread offered again.
+    fn offer(&mut self, at: u32) {
+        self.slots.place(at).flags |= Flags::OFFER;
+        self.enqueue(at);
     }
 
     pub(super) fn wait_to_read(&mut self, at: u32) {
@@ -252,7 +267,7 @@ impl<A: App> KernelCore<A> {
             if timer >= places {
                 self.fin_is_late(timer - places, now);
             } else if self.call(timer, now, |app, conn, _, tx| app.on_timer(conn, tx)) {
-                self.enqueue(timer);
+                self.offer(timer);
             }
         }
         true
@@ -265,7 +280,7 @@ impl<A: App> KernelCore<A> {
                 None => self.counters.inc(Counter::DropMessages),
                 Some(at) => {
                     if self.call(at, now, |app, conn, _, tx| app.on_message(conn, message, tx)) {
-                        self.enqueue(at);
+                        self.offer(at);
                     }
                 }
             }

@@ -120,8 +120,8 @@ fn advice(at: SocketAddr, answer: &io::Error) -> String {
     let port = at.port();
     match answer.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "another socket has port {port}; find it with 'ss -tlnp sport = :{port}' and stop it, or \
-             choose another port"
+            "another socket has port {port}; find it with 'ss -tlnp sport = :{port}' and stop it, \
+             or choose another port"
         ),
         io::ErrorKind::PermissionDenied => String::from(
             "ports below 1024 need CAP_NET_BIND_SERVICE: run as root, or choose a higher port",

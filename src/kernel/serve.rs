@@ -12,7 +12,8 @@ use crate::engine::Counter;
 use crate::time::Instant;
 
 impl<A: App> KernelCore<A> {
-    /// Writes, reads, and calls the application back: `on_space` and `on_data` at most once each.
+    /// Writes, reads, and calls the application back: `on_drain`, `on_space`, `on_data`, each at
+    /// most once.
     pub(super) fn serve(&mut self, at: u32, now: Instant) {
         self.slots.place(at).flags.remove(Flags::QUEUED);
         let Some(slot) = self.slots.get(at) else { return };
@@ -22,16 +23,21 @@ impl<A: App> KernelCore<A> {
         if !self.flush(at) {
             return;
         }
-        let mut offer = false;
-        if self.space_is_back(at) {
+        let drain = self.take(at, Flags::DRAIN);
+        if drain && !self.call(at, now, |app, conn, _, tx| app.on_drain(conn, tx)) {
+            return;
+        }
+        let space = self.space_is_back(at);
+        if space {
             let slot = self.slots.place(at);
             slot.outbox.wants_space = false;
             slot.flags.remove(Flags::PROGRESS);
             if !self.call(at, now, |app, conn, _, tx| app.on_space(conn, tx)) {
                 return;
             }
-            offer = !self.slots.place(at).inbox.queue.is_empty();
         }
+        let again = self.take(at, Flags::OFFER) || drain || space;
+        let mut offer = again && !self.slots.place(at).inbox.queue.is_empty();
         match self.read(at, now) {
             News::Some => offer = true,
             News::None => {}
@@ -42,7 +48,16 @@ impl<A: App> KernelCore<A> {
         }
     }
 
-    /// Calls the application back and carries out what it asked for; false if the connection is gone.
+    /// Whether the flag was set; it isn't now.
+    fn take(&mut self, at: u32, flag: Flags) -> bool {
+        let slot = self.slots.place(at);
+        let was = slot.flags.contains(flag);
+        slot.flags.remove(flag);
+        was
+    }
+
+    /// Calls the application back and carries out what it asked for; false if the connection is
+    /// gone.
     pub(super) fn call(
         &mut self,
         at: u32,
@@ -173,7 +188,8 @@ impl<A: App> KernelCore<A> {
         }
     }
 
-    /// After the callbacks of this turn: writes, finishes, ends, and sees whether there is more to do.
+    /// After the callbacks of this turn: writes, finishes, ends, and sees whether there is more to
+    /// do.
     fn settle(&mut self, at: u32, now: Instant) {
         if !self.flush(at) {
             return;
@@ -218,9 +234,9 @@ impl<A: App> KernelCore<A> {
         self.config.tcp.receive_buffer.saturating_sub(slot.inbox.charged()) as usize
     }
 
-    /// Whether an `on_space` is owed and the budget has space. Half of it: a writer that is woken for
-    /// every few bytes is a slow one. Not again before some bytes went: a buffer that did not fit
-    /// would be tried all the time.
+    /// Whether an `on_space` is owed and the budget has space. Half of it: a writer that is woken
+    /// for every few bytes is a slow one. Not again before some bytes went: a buffer that did not
+    /// fit would be tried all the time.
     fn space_wanted(&mut self, at: u32) -> bool {
         let half = self.config.tcp.send_buffer / 2;
         let slot = self.slots.place(at);
@@ -239,8 +255,8 @@ impl<A: App> KernelCore<A> {
         self.wheel.arm(timer, now.tick().after(self.config.tcp.fin_wait_2));
     }
 
-    /// The peer was silent for `fin_wait_2` after our FIN. If that is because we have no room for what
-    /// it has to say, it gets as long again.
+    /// The peer was silent for `fin_wait_2` after our FIN. If that is because we have no room for
+    /// what it has to say, it gets as long again.
     pub(super) fn fin_is_late(&mut self, at: u32, now: Instant) {
         let charged = self.slots.place(at).inbox.charged();
         if charged >= self.config.tcp.receive_buffer {

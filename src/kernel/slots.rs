@@ -31,6 +31,10 @@ bitflags! {
         const PROGRESS = 1 << 9;
         /// We opened it and it is not established.
         const CONNECTING = 1 << 10;
+        /// A callback came that may change the application's mind about what it left unread.
+        const OFFER = 1 << 11;
+        /// `on_drain` is owed.
+        const DRAIN = 1 << 12;
     }
 }
 

@@ -27,7 +27,8 @@ pub(super) enum Received {
     Broken(Close),
 }
 
-/// Reads up to `room` bytes into what is left of the queue's last frame and up to `frames` new ones.
+/// Reads up to `room` bytes into what is left of the queue's last frame and up to `frames` new
+/// ones.
 pub(super) fn receive(
     stream: &TcpStream,
     pool: &Pool,
@@ -167,10 +168,12 @@ fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
 pub(super) fn why(error: &io::Error) -> Close {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
     match error.kind() {
-        // A reset that was reported before, or that came after the peer's FIN, reads as a broken pipe.
+        // A reset that was reported before, or that came after the peer's FIN, reads as a broken
+        // pipe.
         ConnectionReset | BrokenPipe | NotConnected => Close::Reset,
         io::ErrorKind::OutOfMemory => Close::NoResources,
-        // ETIMEDOUT, or what ICMP told meanwhile (EHOSTUNREACH …): nobody acknowledged for too long.
+        // ETIMEDOUT, or what ICMP told meanwhile (EHOSTUNREACH …): nobody acknowledged for too
+        // long.
         _ => Close::TimedOut,
     }
 }

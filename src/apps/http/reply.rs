@@ -42,8 +42,8 @@ pub(in crate::apps) enum Content {
     Body { length: u64, kind: &'static str },
 }
 
-/// An answer but for a long content. It is written anew for each attempt to send it, because that is
-/// cheaper than to keep the text in every connection.
+/// An answer but for a long content. It is written anew for each attempt to send it, because that
+/// is cheaper than to keep the text in every connection.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::apps) struct Reply {
     status: Status,

@@ -47,13 +47,23 @@ pub(in crate::apps) struct Talk<B> {
     last: bool,
     /// We have finished; the peer has not.
     over: bool,
+    /// Some request was answered, and nothing of a next one was read or is waiting to be read.
+    idle: bool,
     /// The peer has finished, and all that it sent was read.
     drained: bool,
 }
 
 impl<B> Default for Talk<B> {
     fn default() -> Talk<B> {
-        Talk { body: 0, interim: &[], answer: None, last: false, over: false, drained: false }
+        Talk {
+            body: 0,
+            interim: &[],
+            answer: None,
+            last: false,
+            over: false,
+            idle: false,
+            drained: false,
+        }
     }
 }
 
@@ -84,6 +94,7 @@ impl<B: Body> Talk<B> {
                 Parsed::Request(mut request) => {
                     request.keep_alive &= !desk.draining;
                     self.last = !request.keep_alive;
+                    self.idle = true;
                     self.body = request.body;
                     self.answer = Some(respond(&request));
                     let waits = request.expects && request.body > 0 && rx.len() == request.head;
@@ -102,12 +113,19 @@ impl<B: Body> Talk<B> {
             };
             rx.consume(head);
         }
+        self.idle &= rx.is_empty();
         self.drained = rx.fin() && rx.is_empty();
         self.finish_if_done(tx);
     }
 
     pub(in crate::apps) fn on_space(&mut self, tx: &mut Tx<'_>) {
         self.send(tx);
+        self.finish_if_done(tx);
+    }
+
+    /// Ends the connection if it waits for a next request. A first one is still waited for.
+    pub(in crate::apps) fn on_drain(&mut self, tx: &mut Tx<'_>) {
+        self.over |= self.idle && self.answer.is_none() && self.body == 0;
         self.finish_if_done(tx);
     }
 

@@ -146,14 +146,22 @@ fn posts_are_counted_and_told_to_continue() {
 }
 
 #[test]
-fn a_drain_makes_every_answer_the_last() {
-    let (mut host, mut peer) = start();
+fn a_drain_closes_the_idle_and_makes_every_answer_the_last() {
+    let (mut host, mut idle) = start();
+    let (mut fresh, mut busy) = (host.connect(), host.connect());
     let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-    ask(&mut host, &mut peer, request, HELLO.len());
+    let (first, second) = request.split_at(9);
+    ask(&mut host, &mut idle, request, HELLO.len());
+    ask(&mut host, &mut busy, &[request, first].concat(), HELLO.len());
+    host.until("all are open", |host| host.core.connections() == 3);
     host.core.drain();
-    host.turn();
-    exchange(&mut host, &mut peer, request, false);
-    assert!(String::from_utf8_lossy(&peer.got).contains("\r\nConnection: close\r\n"));
-    drop(peer);
+    exchange(&mut host, &mut idle, b"", false);
+    assert_eq!((idle.got.len(), idle.error), (0, None));
+    for (peer, rest) in [(&mut fresh, &request[..]), (&mut busy, second)] {
+        exchange(&mut host, peer, rest, false);
+        let answer = String::from_utf8_lossy(&peer.got);
+        assert!(answer.contains("\r\nConnection: close\r\n") && body(&answer) == "Hello, World!");
+    }
+    drop((idle, fresh, busy));
     host.finish();
 }

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::process::Command;
 
 use super::Script;
+use crate::app::Close;
 use crate::engine::{Counter, Overflow};
 use crate::kernel::KernelConfig;
 use crate::kernel::testing::Host;
@@ -61,7 +62,7 @@ fn a_pause_keeps_newcomers_waiting() {
 #[test]
 fn a_drain_takes_who_is_through_the_handshake_and_nobody_after() {
     let mut script = Script::new();
-    script.turn = Box::new(|core| assert_eq!(core.connections() > 0, core.draining()));
+    script.turn = Box::new(|core| assert!(core.draining()));
     let mut host = Host::start(script);
     // Through the handshake in the kernel, not accepted.
     let peer = host.connect();
@@ -70,8 +71,33 @@ fn a_drain_takes_who_is_through_the_handshake_and_nobody_after() {
     assert_eq!(host.core.connections(), 1);
     let late = TcpStream::connect(host.at).expect_err("nobody listens");
     assert_eq!(late.kind(), ErrorKind::ConnectionRefused);
-    host.app().turn = Box::new(|core| assert!(core.draining()));
     drop(peer);
+    host.until("it is over", |host| host.app().closed.len() == 1);
+    assert_eq!(host.app().closed[0].2.drains, 1);
+    host.finish();
+}
+
+#[test]
+fn a_drain_is_told_to_each_connection_once() {
+    let mut script = Script::new();
+    script.drain = Box::new(|_, (), tx| {
+        tx.write(b"bye");
+        tx.finish();
+    });
+    let mut host = Host::start(script);
+    let mut peers: Vec<_> = (0..3).map(|_| host.connect()).collect();
+    host.until("all are open", |host| host.core.connections() == 3);
+    host.core.drain();
+    host.core.drain();
+    for peer in &mut peers {
+        host.until("the peer has read to the end", |_| peer.read());
+        assert_eq!((&peer.got[..], peer.error), (&b"bye"[..], None));
+    }
+    drop(peers);
+    host.until("all are over", |host| host.app().closed.len() == 3);
+    assert!(
+        host.app().closed.iter().all(|(_, why, conn)| (*why, conn.drains) == (Close::Finished, 1))
+    );
     host.finish();
 }
 

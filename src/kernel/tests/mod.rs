@@ -8,15 +8,17 @@ mod opening;
 use crate::app::{App, Close, ConnId, Core, Peer, Refuse, Role, Rx, RxBuf, Tx};
 
 type Callback<T> = Box<dyn FnMut(&mut Conn, T, &mut Tx<'_>)>;
+type OnOpen = Box<dyn FnMut(&Peer, &mut Tx<'_>) -> Result<(), Refuse>>;
 type OnData = Box<dyn FnMut(&mut Conn, &mut Rx<'_>, &mut Tx<'_>)>;
 
 /// What a test wants each callback to do, and what happened.
 struct Script {
-    open: Box<dyn FnMut(&Peer, &mut Tx<'_>) -> Result<(), Refuse>>,
+    open: OnOpen,
     data: OnData,
     space: Callback<()>,
     timer: Callback<()>,
     message: Callback<u32>,
+    drain: Callback<()>,
     turn: Box<dyn FnMut(&mut Core<'_>)>,
     turns: u64,
     opened: Vec<(ConnId, Role)>,
@@ -37,6 +39,7 @@ struct Conn {
     datas: u32,
     fins: u32,
     messages: Vec<u32>,
+    drains: u32,
     last_data: u64,
 }
 
@@ -54,6 +57,7 @@ impl Script {
             space: Box::new(|_, (), _| {}),
             timer: Box::new(|_, (), _| {}),
             message: Box::new(|_, _, _| {}),
+            drain: Box::new(|_, (), _| {}),
             turn: Box::new(|_| {}),
             turns: 0,
             opened: Vec::new(),
@@ -101,6 +105,7 @@ impl App for Script {
             datas: 0,
             fins: 0,
             messages: Vec::new(),
+            drains: 0,
             last_data: u64::MAX,
         })
     }
@@ -126,6 +131,11 @@ impl App for Script {
     fn on_message(&mut self, conn: &mut Conn, message: u32, tx: &mut Tx<'_>) {
         conn.messages.push(message);
         (self.message)(conn, message, tx);
+    }
+
+    fn on_drain(&mut self, conn: &mut Conn, tx: &mut Tx<'_>) {
+        conn.drains += 1;
+        (self.drain)(conn, (), tx);
     }
 
     fn on_close(&mut self, conn: Conn, why: Close) {

@@ -105,6 +105,40 @@ fn messages_reach_their_connection_and_no_later_one() {
 }
 
 #[test]
+fn unread_bytes_are_offered_again_after_a_timer_and_a_message() {
+    let mut script = Script::new();
+    // Reads one byte at a time.
+    script.data = Box::new(|conn, rx, tx| {
+        if let Some(byte) = rx.chunks().next().and_then(|chunk| chunk.first()) {
+            conn.got.push(*byte);
+        }
+        rx.consume(rx.len().min(1));
+        if conn.got.len() == 2 {
+            tx.set_timer(Some(Duration::from_millis(1)));
+        }
+        if rx.fin() {
+            tx.finish();
+        }
+    });
+    let mut host = Host::start(script);
+    let mut peer = host.connect();
+    peer.send(b"abc");
+    host.until_idle();
+    assert_eq!(host.count(Counter::BytesReceived), 3);
+    let id = host.app().opened[0].0;
+    host.mailbox.post(id, 0).expect("room");
+    host.until("the timer brought the last byte", |host| {
+        let slot = host.core.slots.get(id.slot()).expect("open");
+        slot.state.as_ref().expect("open").got.len() == 3
+    });
+    peer.finish();
+    host.until("it is over", |host| host.app().closed.len() == 1);
+    let conn = &host.app().closed[0].2;
+    assert_eq!((&conn.got[..], conn.messages.len()), (&b"abc"[..], 1));
+    host.finish();
+}
+
+#[test]
 fn we_connect_and_learn_when_nobody_is_there() {
     for family in ["127.0.0.1:0", "[::1]:0"] {
         let listener = TcpListener::bind(family).expect("a free port");
