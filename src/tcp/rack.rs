@@ -183,7 +183,10 @@ mod tests {
         let three = Situation { sacked_segments: 3, ..situation() };
         assert_eq!((reordering.window_us(&recovering), reordering.window_us(&three)), (0, 0));
         reordering.seen = true;
-        assert_eq!((reordering.window_us(&recovering), reordering.window_us(&three)), (1_000, 1_000));
+        assert_eq!(
+            (reordering.window_us(&recovering), reordering.window_us(&three)),
+            (1_000, 1_000)
+        );
     }
 
     #[test]
