@@ -137,6 +137,21 @@ const POSTED: u8 = 1;
 const CHARGED: u8 = 2;
 /// Transmitted at least once: nothing may be appended.
 const SENT: u8 = 4;
+/// The marks of [`Marks`], as they lie among the flags.
+const MARKS: u8 = Marks::all().bits();
+
+bitflags::bitflags! {
+    /// What the sender knows of a segment in flight.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct Marks: u8 {
+        /// The peer has it (RFC 2018); it may still take that back.
+        const SACKED = 8;
+        /// It counts as lost and has not been sent again since.
+        const LOST = 16;
+        /// It was sent more than once.
+        const RETRANSMITTED = 32;
+    }
+}
 
 /// What is known of a frame beside its bytes: half a cache line.
 #[derive(Debug)]
@@ -437,7 +452,6 @@ impl Pool {
     }
 
     /// When the frame was last transmitted, in wrapping microseconds.
-    #[expect(dead_code, reason = "RACK will read it")]
     pub(crate) fn sent_at(&self, at: FrameRef) -> u32 {
         self.meta(at.0).sent_at.get()
     }
@@ -445,6 +459,17 @@ impl Pool {
     /// Notes when the frame was last transmitted.
     pub(crate) fn set_sent_at(&self, at: FrameRef, micros: u32) {
         self.meta(at.0).sent_at.set(micros);
+    }
+
+    /// What the sender knows of a queued frame.
+    pub(crate) fn marks(&self, at: FrameRef) -> Marks {
+        Marks::from_bits_truncate(self.meta(at.0).flags.get())
+    }
+
+    /// Replaces what the sender knows of a queued frame.
+    pub(crate) fn set_marks(&self, at: FrameRef, marks: Marks) {
+        let flags = &self.meta(at.0).flags;
+        flags.set(flags.get() & !MARKS | marks.bits());
     }
 
     /// Whether the device still has the frame in its transmit ring.
