@@ -9,7 +9,7 @@ use super::core_loop::World;
 use super::cores::{self, Build, Common, Failure};
 use super::error::Error;
 use super::interface::Interface;
-use super::network::{Network, strip_culprit};
+use super::network::Network;
 use super::plan::{Seat, seats};
 use super::ready::Ready;
 use super::reserve::Reservation;
@@ -123,10 +123,6 @@ fn mode(mode: settings::Mode) -> Mode {
 
 impl From<AfXdpError> for Error {
     fn from(error: AfXdpError) -> Error {
-        let message = error.to_string();
-        if message.starts_with("configuration: ") {
-            return Error::Configuration(strip_culprit(&message));
-        }
-        Error::Backend(message)
+        Error::told(&error)
     }
 }

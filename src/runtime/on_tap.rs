@@ -9,7 +9,7 @@ use super::builder::Settings;
 use super::core_loop::World;
 use super::cores::{self, Build, Common, Failure};
 use super::error::Error;
-use super::network::{Network, strip_culprit};
+use super::network::Network;
 use super::plan::{Seat, seats};
 use super::ready::Ready;
 use super::server::{Call, named_interface, processors, secret};
@@ -87,10 +87,6 @@ impl<A: App> Build<A> for Opener<'_> {
 
 impl From<TapError> for Error {
     fn from(error: TapError) -> Error {
-        let message = error.to_string();
-        if message.starts_with("configuration: ") {
-            return Error::Configuration(strip_culprit(&message));
-        }
-        Error::Backend(message)
+        Error::told(&error)
     }
 }

@@ -43,7 +43,8 @@ pub struct LinkConfig {
 }
 
 impl LinkConfig {
-    /// Packets of a million that do not arrive whole, when nothing queues. A burst takes all of them.
+    /// Packets of a million that do not arrive whole, when nothing queues. A burst takes all of
+    /// them.
     pub fn damage(&self) -> u32 {
         let burst = if self.burst_loss > 0 { 1_000_000 } else { 0 };
         (self.loss + self.corrupt + burst).min(1_000_000)
