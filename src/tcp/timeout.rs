@@ -123,8 +123,8 @@ impl Tcb {
         }
     }
 
-    /// The retransmission timer, if it is due (RFC 6298 section 5, RFC 9293 sections 3.8.1, 3.8.6.1).
-    /// `waiting`: bytes queued and not sent.
+    /// The retransmission timer, if it is due (RFC 6298 section 5, RFC 9293 sections 3.8.1,
+    /// 3.8.6.1). `waiting`: bytes queued and not sent.
     pub(crate) fn retransmit_timer(
         &mut self,
         waiting: bool,
