@@ -36,7 +36,10 @@ impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let p = f.precision().unwrap_or(1);
         let text = format!("{:.p$} ({:.p$}–{:.p$})", self.median, self.min, self.max);
-        f.pad_integral(true, "", &text)
+        match f.width() {
+            Some(width) => write!(f, "{text:>width$}"),
+            None => f.write_str(&text),
+        }
     }
 }
 

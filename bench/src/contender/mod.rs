@@ -2,12 +2,14 @@
 
 mod limit;
 mod sidestep;
+mod smoltcp;
 
 use core::fmt;
 use core::time::Duration;
 
 pub use self::limit::{Limit, Reflect};
 pub use self::sidestep::Sidestep;
+pub use self::smoltcp::Smoltcp;
 use ::sidestep::device::{Pool, PoolConfig};
 use ::sidestep::time::Instant;
 
@@ -44,6 +46,18 @@ pub enum Kind {
     Limit,
     /// Sidestep, through its public API.
     Sidestep,
+    /// smoltcp, a socket for each client.
+    Smoltcp,
+}
+
+impl Kind {
+    /// Beyond these it takes minutes for a single measurement.
+    pub fn most_connections(self) -> u32 {
+        match self {
+            Kind::Smoltcp => 10_000,
+            _ => u32::MAX,
+        }
+    }
 }
 
 impl fmt::Display for Kind {
@@ -52,6 +66,7 @@ impl fmt::Display for Kind {
             Kind::Reflect => "reflect",
             Kind::Limit => "limit",
             Kind::Sidestep => "sidestep",
+            Kind::Smoltcp => "smoltcp",
         })
     }
 }
@@ -88,6 +103,7 @@ impl Contender {
             Kind::Reflect => Box::new(Reflect::new(generator, batch)),
             Kind::Limit => Box::new(Limit::new(generator, batch)),
             Kind::Sidestep => Box::new(Sidestep::new(generator, connections, batch)),
+            Kind::Smoltcp => Box::new(Smoltcp::new(generator, connections, batch)),
         };
         Contender { server, now: Instant::from_millis(1_000), batch }
     }

@@ -11,7 +11,12 @@ use super::CountOptions;
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct InstructionsOptions {
     /// Servers
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "reflect,limit,sidestep")]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "reflect,limit,sidestep,smoltcp"
+    )]
     servers: Vec<Kind>,
 
     /// Numbers of clients

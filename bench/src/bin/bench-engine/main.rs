@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         Command::Times(options) => times::run(&options),
         Command::Instructions(options) => return instructions::run(&options),
         Command::Count(options) => count(&options),
-        Command::Memory(options) => memory::run(&options),
+        Command::Memory(options) => return memory::run(&options),
     }
     ExitCode::SUCCESS
 }

@@ -11,7 +11,7 @@ use sidestep_bench::spread::Spread;
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct TimesOptions {
     /// Servers, beside the load itself and the limit
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "sidestep")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "sidestep,smoltcp")]
     servers: Vec<Kind>,
 
     /// Numbers of clients
@@ -30,9 +30,9 @@ pub(super) struct TimesOptions {
     #[arg(long, default_value_t = 9)]
     rounds: usize,
 
-    /// Requests of one measurement; at least one for each client in any case
-    #[arg(long, default_value_t = 300_000)]
-    requests: u64,
+    /// Milliseconds of one measurement
+    #[arg(long, default_value_t = 50)]
+    milliseconds: u32,
 
     /// The processor to run on
     #[arg(long, default_value_t = 1)]
@@ -55,19 +55,22 @@ impl TimesOptions {
 pub(super) fn run(options: &TimesOptions) {
     core_affinity::set_for_current(core_affinity::CoreId { id: options.core });
     println!(
-        "ns per request of 100 bytes and its response of 100, net of the load: median (min–max) of \
-         {} interleaved rounds\n",
+        "Nanoseconds per request of 100 bytes and its response of 100, without those of the load \n\
+         itself (column 4): median (min–max) of {} interleaved rounds; then how many times the limit.",
         options.rounds
     );
-    print!("order    connections batch         load                limit");
+    print!("order   connections batch {:>18} {:>18}", "load", "limit");
     for server in &options.servers {
-        print!("  {server:>22}{:>18}", "times the limit");
+        print!(" {server:>25} {:>18}", "/ limit");
     }
-    println!("  connect");
+    println!();
     for &order in &options.order {
         for &connections in &options.connections {
             for &batch in &options.batch {
-                measure(options, Setup { connections, batch, order });
+                // Who sends alone can't fill a batch.
+                if connections > 1 || batch == 1 {
+                    measure(options, Setup { connections, batch, order });
+                }
             }
         }
     }
@@ -75,58 +78,65 @@ pub(super) fn run(options: &TimesOptions) {
 
 struct Runner {
     contender: Contender,
+    /// Requests of one measurement.
+    requests: u64,
     /// Nanoseconds per request, by round.
     times: Vec<f64>,
 }
 
-/// What one setup shows. A connection that sends alone can't fill a batch.
-fn measure(options: &TimesOptions, setup: Setup) {
-    if setup.batch > 1 && setup.connections == 1 {
-        return;
+impl Runner {
+    /// A server with everybody connected, every connection used once, and all memory touched.
+    fn new(kind: Kind, setup: Setup, milliseconds: u32) -> Runner {
+        let mut contender = Contender::new(kind, setup);
+        let opened = contender.connect();
+        assert_eq!(opened, setup.connections, "{kind} lets everybody connect");
+        let warm_up = u64::from(setup.connections.max(1_000));
+        let begun = Instant::now();
+        contender.request(warm_up);
+        let each = begun.elapsed().as_nanos() as f64 / warm_up as f64;
+        contender.settle();
+        let requests = (f64::from(milliseconds) * 1e6 / each) as u64;
+        Runner { contender, requests: requests.clamp(1_000, 1_000_000), times: Vec::new() }
     }
-    let kinds = [Kind::Reflect, Kind::Limit].iter().chain(&options.servers);
-    let requests = options.requests.max(u64::from(setup.connections));
-    let mut connect = 0.0;
-    let mut runners: Vec<Runner> = kinds
-        .map(|&kind| {
-            let mut contender = Contender::new(kind, setup);
-            let begun = Instant::now();
-            let opened = contender.connect();
-            assert_eq!(opened, setup.connections, "{kind} lets everybody connect");
-            connect = begun.elapsed().as_nanos() as f64 / f64::from(opened);
-            // Once over everything: memory is touched, caches are as warm as they get.
-            contender.request(requests);
-            contender.settle();
-            Runner { contender, times: Vec::new() }
-        })
-        .collect();
-    for _ in 0..options.rounds {
-        for runner in &mut runners {
-            let begun = Instant::now();
-            runner.contender.request(requests);
-            let time = begun.elapsed();
-            runner.contender.settle();
-            assert_eq!(runner.contender.frames_in_use(), 0, "all frames are back");
-            runner.times.push(time.as_nanos() as f64 / requests as f64);
-        }
+
+    fn measure(&mut self) {
+        let begun = Instant::now();
+        self.contender.request(self.requests);
+        let time = begun.elapsed();
+        self.contender.settle();
+        assert_eq!(self.contender.frames_in_use(), 0, "all frames are back");
+        self.times.push(time.as_nanos() as f64 / self.requests as f64);
     }
-    print_line(setup, &runners, connect);
 }
 
-fn print_line(setup: Setup, runners: &[Runner], connect: f64) {
+fn measure(options: &TimesOptions, setup: Setup) {
+    let runner = |kind| Runner::new(kind, setup, options.milliseconds);
+    let [mut load, mut limit] = [Kind::Reflect, Kind::Limit].map(runner);
+    let possible = |kind: &Kind| setup.connections <= kind.most_connections();
+    let mut servers: Vec<Option<Runner>> =
+        options.servers.iter().map(|kind| possible(kind).then(|| runner(*kind))).collect();
+    for _ in 0..options.rounds {
+        load.measure();
+        limit.measure();
+        servers.iter_mut().flatten().for_each(Runner::measure);
+    }
     let Setup { connections, batch, order } = setup;
-    let load = &runners[0].times;
     // Differences and ratios within a round: what disturbs it disturbs both.
     let net = |runner: &Runner| -> Vec<f64> {
-        runner.times.iter().zip(load).map(|(time, load)| time - load).collect()
+        runner.times.iter().zip(&load.times).map(|(time, load)| time - load).collect()
     };
-    let limit = net(&runners[1]);
-    print!("{order:<8} {connections:>11} {batch:>5}  {:.1}", Spread::of(load.iter().copied()));
-    print!("  {:.1}", Spread::of(limit.iter().copied()));
-    for runner in &runners[2..] {
-        let net = net(runner);
-        let ratios = net.iter().zip(&limit).map(|(net, limit)| net / limit);
-        print!("  {:.1}  {:.2}", Spread::of(net.iter().copied()), Spread::of(ratios));
+    let limit = net(&limit);
+    let load = Spread::of(load.times.iter().copied());
+    print!("{order:<7} {connections:>11} {batch:>5} {load:>18}");
+    print!(" {:>18}", Spread::of(limit.iter().copied()));
+    for server in &servers {
+        let Some(server) = server else {
+            print!(" {:>25} {:>18}", "-", "-");
+            continue;
+        };
+        let net = net(server);
+        let ratios = Spread::of(net.iter().zip(&limit).map(|(net, limit)| net / limit));
+        print!(" {:>25} {ratios:>18.2}", Spread::of(net.iter().copied()));
     }
-    println!("  {connect:.0}");
+    println!();
 }
