@@ -201,7 +201,6 @@ impl Tcb {
         self.facts -= Facts::IDLE_ARMED;
         match self.state {
             State::TimeWait => Expiry::Closed,
-            State::FinWait2 => Expiry::GiveUp,
             _ if self.flight() > 0 => {
                 // The retransmission timer finds out whether the peer lives.
                 self.arm_idle(now, settings.config.keep_alive_interval);
