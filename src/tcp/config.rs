@@ -20,8 +20,8 @@ pub struct TcpConfig {
     /// R2: how long data may stay unacknowledged before the connection is given up; at least 100 s
     /// (RFC 9293 section 3.8.3, MUST-20, SHLD-11).
     pub user_timeout: Duration,
-    /// Idle time before the first keep-alive. `None`, the default, for none (RFC 9293 section 3.8.4,
-    /// MUST-25); if there are any, two hours or more (MUST-28).
+    /// Idle time before the first keep-alive. `None`, the default, for none (RFC 9293 section
+    /// 3.8.4, MUST-25); if there are any, two hours or more (MUST-28).
     pub keep_alive: Option<Duration>,
     /// Time between keep-alive probes.
     pub keep_alive_interval: Duration,
