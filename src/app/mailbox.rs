@@ -102,8 +102,8 @@ impl<M> MailboxReader<M> {
         self.inboxes.len() > 1
     }
 
-    /// Gives all other cores a copy of a packet that none of ours wants. Where the queue is full, it
-    /// is lost there, as a packet may be.
+    /// Gives all other cores a copy of a packet that none of ours wants. Where the queue is full,
+    /// it is lost there, as a packet may be.
     pub(crate) fn pass_on(&self, packet: &[u8]) {
         for (core, inbox) in self.inboxes.iter().enumerate() {
             if core != self.core && inbox.strays.push(packet.into()).is_ok() {

@@ -1,9 +1,10 @@
 //! Segments that came to the wrong core.
 //!
-//! A flow changes its receive queue when its sender hashes anew, as Linux does after a retransmission
-//! timeout. So a segment of no connection here may be of one on another core: it must not be answered
-//! with RST. It is copied to the other cores; the one that has the connection takes it, and nobody else
-//! says anything. That is for the rare segment, not for a way of steering.
+//! A flow changes its receive queue when its sender hashes anew, as Linux does after a
+//! retransmission timeout. So a segment of no connection here may be of one on another core: it
+//! must not be answered with RST. It is copied to the other cores; the one that has the connection
+//! takes it, and nobody else says anything. That is for the rare segment, not for a way of
+//! steering.
 
 use super::Engine;
 use super::counters::Counter;
@@ -12,8 +13,8 @@ use crate::app::App;
 use crate::device::{Class, Device, Frame};
 
 impl<A: App, D: Device> Engine<A, D> {
-    /// Whether a segment that nothing here wants was dealt with: passed on, or dropped if it was passed
-    /// on to us. If not, there is only this core, and the RFC's answer is the right one.
+    /// Whether a segment that nothing here wants was dealt with: passed on, or dropped if it was
+    /// passed on to us. If not, there is only this core, and the RFC's answer is the right one.
     pub(super) fn is_for_others(&mut self, frame: &Frame) -> bool {
         if self.stray {
             self.io.counters.inc(Counter::DropStray);

@@ -92,8 +92,8 @@ fn try_open(
     Ok((TcpListener::from_std(socket.into()), bound))
 }
 
-/// After our FIN: a peer that has been silent for `fin_wait_2` is asked whether it lives, and given up
-/// if it doesn't answer. A half-closed connection may last.
+/// After our FIN: a peer that has been silent for `fin_wait_2` is asked whether it lives, and given
+/// up if it doesn't answer. A half-closed connection may last.
 pub(super) fn ask_while_half_closed(stream: &TcpStream, tcp: &TcpConfig) {
     // The connection is good without it: a dead peer is only noticed later.
     let _ = SockRef::from(stream).set_tcp_keepalive(&keep_alive(tcp, tcp.fin_wait_2));

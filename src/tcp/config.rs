@@ -20,8 +20,8 @@ pub struct TcpConfig {
     /// R2: how long data may stay unacknowledged before the connection is given up; at least 100 s
     /// (RFC 9293 section 3.8.3, MUST-20, SHLD-11).
     pub user_timeout: Duration,
-    /// Idle time before the first keep-alive. `None`, the default, for none (RFC 9293 section 3.8.4,
-    /// MUST-25); if there are any, two hours or more (MUST-28).
+    /// Idle time before the first keep-alive. `None`, the default, for none (RFC 9293 section
+    /// 3.8.4, MUST-25); if there are any, two hours or more (MUST-28).
     pub keep_alive: Option<Duration>,
     /// Time between keep-alive probes.
     pub keep_alive_interval: Duration,
@@ -30,8 +30,8 @@ pub struct TcpConfig {
     /// Length of TIME-WAIT: 2 MSL (RFC 9293 section 3.4.2).
     pub time_wait: Duration,
     /// How long the peer may be silent after it has acknowledged our FIN, before keep-alive probes
-    /// ask whether it still lives. A half-closed connection may last (RFC 9293 section 3.6): one that
-    /// should not is the application's to abort, by its timer.
+    /// ask whether it still lives. A half-closed connection may last (RFC 9293 section 3.6): one
+    /// that should not is the application's to abort, by its timer.
     pub fin_wait_2: Duration,
     /// Bytes that a peer may have on the way or unread: the receive window.
     pub receive_buffer: u32,

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -20,7 +21,9 @@ pub(crate) struct Blob {
 
 impl Blob {
     pub(crate) fn new(len: usize) -> Blob {
-        let name = format!("sidestep-blob-{}-{len}", std::process::id());
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("sidestep-blob-{}-{number}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         fs::create_dir_all(&directory).expect("a temporary directory");
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
