@@ -13,6 +13,7 @@
 //! | `send` | from a connection's queue to the device |
 //! | `timers` | what is due |
 //! | `connect` | connections that we open |
+//! | `reconfigure` | what may change between turns |
 //! | `link_local` | ARP, neighbour discovery, echo |
 //! | `slots`, `slab`, `time_wait_table`, `demux`, `wheel`, `neighbours` | the tables |
 
@@ -27,6 +28,7 @@ mod handshake;
 mod io;
 mod link_local;
 mod neighbours;
+mod reconfigure;
 mod segments;
 mod send;
 mod slab;

@@ -1,0 +1,35 @@
+//! What may change between turns: where an engine listens, and how its connections behave.
+
+use std::net::SocketAddr;
+
+use super::{Engine, Listen};
+use crate::app::App;
+use crate::device::Device;
+use crate::tcp::{Settings, TcpConfig};
+
+impl<A: App, D: Device> Engine<A, D> {
+    /// Accepts connections to `at` from the next turn on. Listening there already is no error.
+    pub fn listen(&mut self, at: SocketAddr) {
+        if !self.config.listeners.iter().any(|listen| listen.at == at) {
+            self.config.listeners.push(Listen { at });
+        }
+    }
+
+    /// Stops accepting at `at`: SYNs are answered with RST (RFC 9293 section 3.10.7.1). What is half
+    /// open or established stays.
+    pub fn stop_listening(&mut self, at: SocketAddr) {
+        self.config.listeners.retain(|listen| listen.at != at);
+    }
+
+    /// The protocol's settings.
+    pub fn tcp_config(&self) -> &TcpConfig {
+        &self.config.tcp
+    }
+
+    /// Changes the protocol's settings for all connections, those included that are open. What a
+    /// handshake has agreed on (MSS, scales, timestamps) and timers that are armed stay as they are.
+    pub fn set_tcp_config(&mut self, tcp: TcpConfig) {
+        self.config.tcp = tcp;
+        self.io.configure(Settings::new(tcp));
+    }
+}
