@@ -13,6 +13,7 @@
 //! | `abi` | the table, and C's pointers turned into slices: with `confined`, all unsafe code |
 //! | `shared` | the lock, waiting, and how time passes |
 //! | `stack` | the engine, its wire and its clock |
+//! | `split` | large segments, cut to the link's MTU |
 //! | `facade` | the application that does to connections what the calls say |
 //! | `sockets`, `calls`, `transfer`, `opening` | descriptors, and the system calls on them |
 //! | `options` | get- and setsockopt |
@@ -33,6 +34,7 @@ mod ready;
 mod settings;
 mod shared;
 mod sockets;
+mod split;
 mod stack;
 mod transfer;
 

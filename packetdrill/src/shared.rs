@@ -23,6 +23,10 @@ pub(crate) struct Waiter {
     poked: bool,
 }
 
+/// How long, in real time, a blocked call waits for the other thread to move time on before it does so
+/// itself. packetdrill waits a second for it at the end of a script, and then gives up.
+const REAL_PATIENCE: Duration = Duration::from_millis(300);
+
 type Guard<'a> = MutexGuard<'a, Confined>;
 
 /// The stack that both of packetdrill's threads use.
@@ -75,11 +79,7 @@ impl Shared {
                 break result;
             }
             waited = true;
-            guard.waiter = Some(Waiter { until, poked: false });
-            self.changed.notify_all();
-            while guard.waiter.as_ref().is_some_and(|waiter| !waiter.poked) {
-                guard = self.sleep(guard);
-            }
+            guard = self.stand_by(guard, until);
         };
         if waited {
             guard.waiter = None;
@@ -87,6 +87,27 @@ impl Shared {
             self.changed.notify_all();
         }
         result
+    }
+
+    /// Waits until something happens that may end the call.
+    fn stand_by<'a>(&'a self, mut guard: Guard<'a>, until: Option<Instant>) -> Guard<'a> {
+        guard.waiter = Some(Waiter { until, poked: false });
+        self.changed.notify_all();
+        while guard.waiter.as_ref().is_some_and(|waiter| !waiter.poked) {
+            let result = self.changed.wait_timeout(guard, REAL_PATIENCE);
+            let (woken, timeout) = result.unwrap_or_else(PoisonError::into_inner);
+            guard = woken;
+            let due = [guard.deadline(), until].into_iter().flatten().min();
+            if timeout.timed_out()
+                && let Some(due) = due
+                && guard.waiter.as_ref().is_some_and(|waiter| !waiter.poked)
+            {
+                guard.clock.advance(due);
+                guard.turn();
+                break;
+            }
+        }
+        guard
     }
 
     /// Lets a blocked call look again, and waits until it has.

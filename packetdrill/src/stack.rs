@@ -18,6 +18,7 @@ use crate::facade::{Connect, Facade, Message};
 use crate::settings::Settings;
 use crate::shared::Waiter;
 use crate::sockets::Sockets;
+use crate::split::split;
 
 /// Turns at one moment after which the engine is said to go round in circles.
 const MAX_TURNS: u32 = 10_000;
@@ -131,13 +132,16 @@ impl Stack {
     /// Gives an IP packet to the engine.
     pub(crate) fn inject(&mut self, packet: &[u8]) -> Outcome<()> {
         let (kind, local) = destination(packet).ok_or(Errno(libc::EINVAL))?;
+        let mtu = usize::from(self.settings.mtu);
         let running = self.started(Some(local))?;
-        let mut frame = Vec::with_capacity(ETHERNET + packet.len());
-        frame.extend(LOCAL_MAC);
-        frame.extend(REMOTE_MAC);
-        frame.extend(kind);
-        frame.extend(packet);
-        running.port.send(&frame);
+        for piece in split(packet, mtu) {
+            let mut frame = Vec::with_capacity(ETHERNET + piece.len());
+            frame.extend(LOCAL_MAC);
+            frame.extend(REMOTE_MAC);
+            frame.extend(kind);
+            frame.extend(piece);
+            running.port.send(&frame);
+        }
         self.turn();
         Ok(())
     }
