@@ -100,7 +100,10 @@ type Splice =
 ///
 /// Called by the thread that runs the script. Wrong flags end the process, as packetdrill's own do.
 #[unsafe(no_mangle)]
-extern "C" fn packetdrill_interface_init(flags: *const c_char, interface: *mut Interface) {
+pub(crate) extern "C" fn packetdrill_interface_init(
+    flags: *const c_char,
+    interface: *mut Interface,
+) {
     let flags = if flags.is_null() {
         ""
     } else {
