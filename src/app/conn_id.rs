@@ -41,7 +41,7 @@ impl ConnId {
         self.0
     }
 
-    pub(crate) fn from_bits(bits: u64) -> ConnId {
+    pub(crate) const fn from_bits(bits: u64) -> ConnId {
         ConnId(bits)
     }
 }

@@ -108,7 +108,7 @@ pub(crate) fn split_at(pool: &Pool, queue: &mut FrameQueue, n: u32, place: Place
             return Some(());
         }
         if left < len {
-            return split_frame(pool, queue, before, left as usize, place);
+            return split_frame(pool, queue, before, left as usize, place, Class::Data);
         }
         left -= len;
         (before, at) = (here, pool.next(here));
@@ -123,8 +123,9 @@ pub(crate) fn split_frame(
     before: FrameRef,
     n: usize,
     place: Place,
+    class: Class,
 ) -> Option<()> {
-    let mut front = pool.alloc(Class::Data)?;
+    let mut front = pool.alloc(class)?;
     let at = before.some().map_or(queue.front(), |before| pool.next(before));
     let seq = pool.seq(at);
     pool.extend(&mut front, n);

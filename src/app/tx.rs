@@ -233,7 +233,7 @@ impl Tx<'_> {
         let (mut before, mut at) = (FrameRef::NONE, queue.front());
         while let Some(here) = at.some() {
             if pool.queued_len(here) as usize > segment {
-                if split_frame(pool, queue, before, segment, Place::Held).is_none() {
+                if split_frame(pool, queue, before, segment, Place::Held, Class::Data).is_none() {
                     return false;
                 }
                 before = before.some().map_or(queue.front(), |before| pool.next(before));

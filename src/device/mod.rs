@@ -38,6 +38,7 @@ pub use virtual_wire::{Port, VirtualDevice};
 pub use waker::Waker;
 
 pub(crate) use frame::FrameRef;
+pub(crate) use pool::Marks;
 pub(crate) use queue::FrameQueue;
 
 use core::time::Duration;

@@ -137,6 +137,21 @@ const POSTED: u8 = 1;
 const CHARGED: u8 = 2;
 /// Transmitted at least once: nothing may be appended.
 const SENT: u8 = 4;
+/// The marks of [`Marks`], as they lie among the flags.
+const MARKS: u8 = Marks::all().bits();
+
+bitflags::bitflags! {
+    /// What the sender knows of a segment in flight.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct Marks: u8 {
+        /// The peer has it (RFC 2018); it may still take that back.
+        const SACKED = 8;
+        /// It counts as lost and has not been sent again since.
+        const LOST = 16;
+        /// It was sent more than once.
+        const RETRANSMITTED = 32;
+    }
+}
 
 /// What is known of a frame beside its bytes: half a cache line.
 #[derive(Debug)]
@@ -246,6 +261,17 @@ impl Pool {
 
     /// Free frames that payload may take.
     pub fn free_for_data(&self) -> u32 {
+        self.0.free.get().saturating_sub(self.data_floor())
+    }
+
+    /// What is written leaves room for what is received: two hosts whose frames are all full of
+    /// bytes for each other would never move again.
+    fn data_floor(&self) -> u32 {
+        self.0.reserve + (self.frames() - self.0.reserve) / 4
+    }
+
+    /// Free frames that a received payload may stay in.
+    pub(crate) fn free_for_receive(&self) -> u32 {
         self.0.free.get().saturating_sub(self.0.reserve)
     }
 
@@ -268,7 +294,7 @@ impl Pool {
     /// Takes a free frame, its empty view at [`Pool::TX_HEADROOM`]; `None` (counted) if there is
     /// none for this class.
     pub fn alloc(&self, class: Class) -> Option<Frame> {
-        let floor = if class == Class::Data { self.0.reserve } else { 0 };
+        let floor = if class == Class::Data { self.data_floor() } else { 0 };
         if self.0.free.get() <= floor {
             self.0.exhausted.set(self.0.exhausted.get() + 1);
             return None;
@@ -325,7 +351,9 @@ impl Pool {
     /// Takes a free frame for the fill ring; `None` when only the reserve is left. The number is the
     /// frame's position in the region; times the frame size, its address in the UMEM.
     pub fn take_for_fill(&self) -> Option<u32> {
-        if self.0.free.get() <= self.0.reserve {
+        // Half of the reserve is for receiving: when applications have all other frames, the ACKs
+        // that would free them must still get in.
+        if self.0.free.get() <= self.0.reserve / 2 {
             return None;
         }
         Some(self.take_free(Place::Fill) - self.0.first)
@@ -424,7 +452,6 @@ impl Pool {
     }
 
     /// When the frame was last transmitted, in wrapping microseconds.
-    #[expect(dead_code, reason = "RACK will read it")]
     pub(crate) fn sent_at(&self, at: FrameRef) -> u32 {
         self.meta(at.0).sent_at.get()
     }
@@ -432,6 +459,17 @@ impl Pool {
     /// Notes when the frame was last transmitted.
     pub(crate) fn set_sent_at(&self, at: FrameRef, micros: u32) {
         self.meta(at.0).sent_at.set(micros);
+    }
+
+    /// What the sender knows of a queued frame.
+    pub(crate) fn marks(&self, at: FrameRef) -> Marks {
+        Marks::from_bits_truncate(self.meta(at.0).flags.get())
+    }
+
+    /// Replaces what the sender knows of a queued frame.
+    pub(crate) fn set_marks(&self, at: FrameRef, marks: Marks) {
+        let flags = &self.meta(at.0).flags;
+        flags.set(flags.get() & !MARKS | marks.bits());
     }
 
     /// Whether the device still has the frame in its transmit ring.

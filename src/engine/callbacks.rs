@@ -216,6 +216,9 @@ impl<A: App, D: Device> Engine<A, D> {
         let why = slot.over.unwrap_or(Close::Finished);
         let hash = self.hash(&slot.flow);
         slot.clear(&self.io.pool);
+        if let Some(recovery) = slot.recovery.take() {
+            self.io.recoveries.remove(recovery);
+        }
         if slot.tcb.state == State::TimeWait && why == Close::Finished {
             self.enter_time_wait(index, &slot, hash);
         } else {

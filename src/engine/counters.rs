@@ -41,6 +41,8 @@ pub enum Counter {
     ResetsReceived,
     /// Challenge ACKs sent (RFC 5961).
     ChallengeAcks,
+    /// Tail loss probes sent (RFC 8985 section 7).
+    TailLossProbes,
     /// Zero-window probes sent.
     ZeroWindowProbes,
     /// Keep-alive probes sent.

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 
+use super::config::Limits;
 use super::counters::{Counter, Counters};
 use super::flow::{Flow, Hop};
+use super::slab::Slab;
 use crate::device::{Class, Device, Frame, Pool};
-use crate::tcp::{LocalOffer, Settings};
+use crate::tcp::{LocalOffer, Recovery, Settings};
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, Headers, Options};
 use crate::wire::{Addr, Cidr, DEFAULT_HOP_LIMIT, Mac, Seq};
@@ -41,6 +43,8 @@ pub(crate) struct Io<D> {
     mac: Mac,
     offer_v4: LocalOffer,
     offer_v6: LocalOffer,
+    /// State of the connections that miss segments.
+    pub(crate) recoveries: Slab<Recovery>,
     /// Segments that answer nothing of ours, still allowed in this second.
     replies_left: u32,
     replies_per_second: u32,
@@ -48,12 +52,7 @@ pub(crate) struct Io<D> {
 }
 
 impl<D: Device> Io<D> {
-    pub(crate) fn new(
-        device: D,
-        locals: Vec<Local>,
-        settings: Settings,
-        replies_per_second: u32,
-    ) -> Io<D> {
+    pub(crate) fn new(device: D, locals: Vec<Local>, settings: Settings, limits: &Limits) -> Io<D> {
         let link = device.link();
         let mtu = link.mtu.min(max_packet(device.pool()));
         Io {
@@ -65,8 +64,9 @@ impl<D: Device> Io<D> {
             offer_v4: LocalOffer::new(&settings.config, mtu, true),
             offer_v6: LocalOffer::new(&settings.config, mtu, false),
             settings,
-            replies_left: replies_per_second,
-            replies_per_second,
+            recoveries: Slab::new(limits.connections),
+            replies_left: limits.replies_per_second,
+            replies_per_second: limits.replies_per_second,
             replies_since: Instant::ZERO,
             device,
         }

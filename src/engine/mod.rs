@@ -10,6 +10,7 @@
 //! | `segments` | a segment and its connection |
 //! | `handshake` | listeners, half-open connections, TIME-WAIT |
 //! | `callbacks` | calling the application, and what it asked for |
+//! | `scoreboard` | which segments the peer has, which are lost |
 //! | `send` | from a connection's queue to the device |
 //! | `timers` | what is due |
 //! | `connect` | connections that we open |
@@ -17,6 +18,7 @@
 //! | `link_local` | ARP, neighbour discovery, echo |
 //! | `slots`, `slab`, `time_wait_table`, `demux`, `wheel`, `neighbours` | the tables |
 
+mod blocks;
 mod callbacks;
 mod config;
 mod connect;
@@ -29,6 +31,7 @@ mod io;
 mod link_local;
 mod neighbours;
 mod reconfigure;
+mod scoreboard;
 mod segments;
 mod send;
 mod slab;
@@ -115,7 +118,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let origin = Tick(0);
         let mut engine = Engine {
             app,
-            io: Io::new(device, locals, settings, limits.replies_per_second),
+            io: Io::new(device, locals, settings, &limits),
             mailbox,
             demux: Demux::new(entries),
             hash: FlowHash::new(flow_key),

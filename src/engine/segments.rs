@@ -14,8 +14,6 @@ use crate::wire::tcp::Segment;
 /// Payloads up to this long are copied behind the unread bytes before them if they fit there: many
 /// small segments must not hold a frame each.
 const COALESCE_BYTES: usize = 512;
-/// Segments out of order are kept only while this part of the pool is free: one in eight.
-const OUT_OF_ORDER_RESERVE: u32 = 8;
 
 impl<A: App, D: Device> Engine<A, D> {
     pub(super) fn segment_arrives(
@@ -70,7 +68,11 @@ impl<A: App, D: Device> Engine<A, D> {
             // The way back follows the peer's, should its router change.
             slot.hop = hop;
         }
+        if outcome.acked > 0 {
+            slot.note_acknowledged(io);
+        }
         slot.acknowledged(outcome.acked, io);
+        slot.sacks_arrive(segment, outcome.acked > 0, io);
         slot.take_payload(frame, segment, outcome.payload, io);
         let event = match slot.tcb.take_fin(&io.settings, io.now) {
             Some(event) => {
@@ -79,7 +81,7 @@ impl<A: App, D: Device> Engine<A, D> {
             }
             None => outcome.event,
         };
-        slot.answer(&outcome, io);
+        slot.answer(segment, &outcome, io);
         if outcome.retransmit {
             slot.retransmit_first(io);
         }
@@ -104,7 +106,11 @@ impl<C> Slot<C> {
             return;
         }
         let in_flight = self.outbox.in_flight.bytes();
+        let first = self.outbox.in_flight.front();
+        let first_len = first.some().map_or(0, |first| io.pool.queued_len(first));
         self.outbox.in_flight.consume(&io.pool, acked.min(in_flight), Place::Sending);
+        let same = first == self.outbox.in_flight.front();
+        self.trim_marks(if same { first_len } else { 0 }, io);
         let rest = acked.saturating_sub(in_flight).min(self.outbox.queue.bytes());
         self.outbox.queue.consume(&io.pool, rest, Place::Sending);
         self.check_space(io);
@@ -135,7 +141,11 @@ impl<C> Slot<C> {
         };
         frame.advance(usize::from(segment.payload_start) + usize::from(skip));
         frame.truncate(usize::from(len));
-        if seq == self.tcb.rcv_nxt {
+        if io.pool.free_for_receive() == 0 {
+            // The last frames are for what frees others: the ACK counted, the payload comes again.
+            io.counters.inc(Counter::DropNoRoom);
+            io.pool.release(frame);
+        } else if seq == self.tcb.rcv_nxt {
             if !self.out_of_order.is_empty() {
                 // RFC 5681 section 4.2: at once, when all or part of a hole is filled.
                 self.tcb.ack_at_once();
@@ -144,6 +154,7 @@ impl<C> Slot<C> {
             self.join_out_of_order(io);
         } else {
             self.tcb.owe_duplicate_ack();
+            self.newest_block = seq;
             self.keep_out_of_order(frame, seq, io);
         }
     }
@@ -184,7 +195,8 @@ impl<C> Slot<C> {
     /// Keeps a segment beyond a hole, without what is there already.
     fn keep_out_of_order<D: Device>(&mut self, mut frame: Frame, seq: Seq, io: &mut Io<D>) {
         let pool = &io.pool;
-        if pool.free() < pool.frames() / OUT_OF_ORDER_RESERVE {
+        if pool.free_for_data() == 0 {
+            // What is in order must still find room, or the hole is never filled.
             io.counters.inc(Counter::DropNoRoom);
             pool.release(frame);
             return;
@@ -230,9 +242,13 @@ impl<C> Slot<C> {
     }
 
     /// Sends what the RFC wants sent in answer, and counts what was dropped.
-    fn answer<D: Device>(&mut self, outcome: &Outcome, io: &mut Io<D>) {
+    fn answer<D: Device>(&mut self, segment: &Segment, outcome: &Outcome, io: &mut Io<D>) {
         if let Some(drop) = outcome.drop {
             io.counters.inc(drop_counter(drop));
+            let end = segment.seq + u32::from(segment.payload_len);
+            if segment.payload_len > 0 && end.at_or_before(self.tcb.rcv_nxt) {
+                self.duplicate = Some((segment.seq, end));
+            }
         }
         match outcome.answer {
             Answer::Nothing => {}

@@ -4,7 +4,7 @@ use super::counters::Counter;
 use super::io::{Fields, Io};
 use super::slots::Slot;
 use crate::app::split_frame;
-use crate::device::{Device, Frame, FrameRef, Place};
+use crate::device::{Class, Device, FrameRef, Marks, Place};
 use crate::tcp::output::{Next, Unsent};
 use crate::tcp::{Facts, LocalOffer, State};
 use crate::wire::Seq;
@@ -25,6 +25,9 @@ impl<C> Slot<C> {
         if !self.outbox.queue.is_empty() {
             self.tcb.before_sending(io.now);
         }
+        if !self.send_lost(io) {
+            result = Sent::Blocked;
+        }
         while let Some(next) = self.next_segment(io) {
             if !self.transmit(&next, io) {
                 result = blocked_by(io);
@@ -43,7 +46,7 @@ impl<C> Slot<C> {
 
     fn next_segment<D>(&mut self, io: &Io<D>) -> Option<Next> {
         let first = self.outbox.queue.front().some().map_or(0, |at| io.pool.queued_len(at));
-        let unsent = Unsent { bytes: self.outbox.queue.bytes(), first };
+        let unsent = Unsent { bytes: self.outbox.queue.bytes(), first, left: self.left(io) };
         self.tcb.next_segment(unsent, &io.settings)
     }
 
@@ -64,6 +67,7 @@ impl<C> Slot<C> {
             io.counters.inc(Counter::Retransmissions);
         } else {
             io.counters.add(Counter::BytesSent, u64::from(next.len));
+            self.note_sent(next.len, io);
         }
         true
     }
@@ -77,7 +81,15 @@ impl<C> Slot<C> {
             return false;
         }
         if next.len < io.pool.queued_len(front) {
-            let split = split_frame(&io.pool, queue, FrameRef::NONE, next.len as usize, SENDING);
+            // From the reserve: what is sent is what will free frames.
+            let split = split_frame(
+                &io.pool,
+                queue,
+                FrameRef::NONE,
+                next.len as usize,
+                SENDING,
+                Class::Control,
+            );
             if split.is_none() {
                 return false;
             }
@@ -87,6 +99,9 @@ impl<C> Slot<C> {
         if sent {
             let at = self.outbox.in_flight.push_back(&io.pool, frame, SENDING);
             io.pool.set_sent_at(at, io.now.micros32());
+            io.pool.set_seq(at, next.seq.0);
+            let again = if next.again { Marks::RETRANSMITTED } else { Marks::empty() };
+            io.pool.set_marks(at, again);
         } else {
             queue.insert_after(&io.pool, FrameRef::NONE, frame, SENDING);
         }
@@ -102,30 +117,15 @@ impl<C> Slot<C> {
             }
             return;
         }
-        if io.pool.is_posted(at) {
-            return;
-        }
-        let last = at == self.outbox.in_flight.back() && self.outbox.queue.is_empty();
-        let mut flags = Flags::ACK;
-        flags.set(Flags::FIN, last && self.tcb.has(Facts::FIN_SENT));
-        flags.set(Flags::PSH, last);
-        let fields = self.fields(self.tcb.snd_una, flags, io);
-        let Slot { outbox, flow, hop, .. } = self;
-        let pool = io.pool.clone();
-        let send = |frame: &mut Frame| io.send(frame, flow, *hop, &fields);
-        let sent = outbox.in_flight.edit(&pool, at, SENDING, send);
-        if sent {
-            io.pool.set_sent_at(at, io.now.micros32());
-            io.counters.inc(Counter::Retransmissions);
+        if !io.pool.is_posted(at) && self.send_again(at, io) {
             io.counters.inc(Counter::FastRetransmits);
-            self.advertised(&fields);
-            self.tcb.retransmitted(io.now);
         }
     }
 
     /// Everything in flight is to be sent again, from SND.UNA on.
     pub(crate) fn go_back<D>(&mut self, io: &Io<D>) {
         self.outbox.queue.prepend(&io.pool, &mut self.outbox.in_flight);
+        self.tcb.go_back();
     }
 
     /// Sends the ACKs that must go now. False if there was no room for them.
@@ -187,7 +187,7 @@ impl<C> Slot<C> {
         io.send_reset(&self.flow, self.hop, self.tcb.bare_seq(), Some(self.tcb.rcv_nxt));
     }
 
-    fn fields<D: Device>(&self, seq: Seq, flags: Flags, io: &Io<D>) -> Fields {
+    pub(super) fn fields<D: Device>(&self, seq: Seq, flags: Flags, io: &Io<D>) -> Fields {
         let buffer = io.settings.config.receive_buffer;
         if flags.contains(Flags::SYN) {
             let offer = io.offer(self.flow.remote);
@@ -201,7 +201,11 @@ impl<C> Slot<C> {
         }
         let (window, _) = self.tcb.window_to_advertise(buffer, self.inbox.charged());
         let timestamps = self.tcb.timestamps(io.now);
-        let options = Options { timestamps, ..Options::default() };
+        let mut options = Options { timestamps, ..Options::default() };
+        if self.tcb.has(Facts::SACK) && (self.duplicate.is_some() || !self.out_of_order.is_empty())
+        {
+            options.sack = self.blocks(&io.pool, timestamps.is_some());
+        }
         Fields { seq, ack: self.tcb.rcv_nxt, flags, window, options }
     }
 
@@ -213,14 +217,21 @@ impl<C> Slot<C> {
         }
         let scale = offer.window_scale.filter(|_| self.tcb.has(Facts::WINDOW_SCALING));
         let timestamps = self.tcb.has(Facts::TIMESTAMPS).then_some(timestamps);
-        Options { mss: Some(offer.mss), window_scale: scale, timestamps, ..Options::default() }
+        Options {
+            mss: Some(offer.mss),
+            window_scale: scale,
+            timestamps,
+            sack_permitted: self.tcb.has(Facts::SACK),
+            ..Options::default()
+        }
     }
 
-    fn advertised(&mut self, fields: &Fields) {
+    pub(super) fn advertised(&mut self, fields: &Fields) {
         if fields.flags.contains(Flags::ACK) {
             let syn = fields.flags.contains(Flags::SYN);
             let scale = if syn { 0 } else { self.tcb.rcv_scale };
             self.tcb.advertised(u32::from(fields.window) << scale);
+            self.duplicate = None;
         }
     }
 }

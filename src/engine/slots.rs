@@ -7,6 +7,7 @@ use crate::app::{Close, ConnId, CoreId, Inbox, Outbox, Role};
 use crate::device::FrameQueue;
 use crate::tcp::Tcb;
 use crate::time::Tick;
+use crate::wire::Seq;
 
 bitflags! {
     /// What a connection waits for in this turn.
@@ -43,6 +44,12 @@ pub(crate) struct Slot<C> {
     pub(crate) outbox: Outbox,
     /// Received beyond a hole, by sequence number, without overlaps.
     pub(crate) out_of_order: FrameQueue,
+    /// Start of the last segment received out of order: its block is reported first (RFC 2018).
+    pub(crate) newest_block: Seq,
+    /// A duplicate to be reported with the next ACK (RFC 2883).
+    pub(crate) duplicate: Option<(Seq, Seq)>,
+    /// Index of the recovery state, while segments of ours are missing.
+    pub(crate) recovery: Option<u32>,
     pub(crate) pending: Pending,
     /// When the wheel will look at the connection: perhaps earlier than anything is due.
     pub(crate) armed_at: Tick,
@@ -161,7 +168,7 @@ mod tests {
     use super::*;
     use crate::tcp::{LocalOffer, Settings, TcpConfig};
     use crate::time::Instant;
-    use crate::wire::{Addr, Seq};
+    use crate::wire::Addr;
 
     fn slot(id: ConnId) -> Slot<u8> {
         let settings = Settings::new(TcpConfig::default());
@@ -173,6 +180,9 @@ mod tests {
             inbox: Inbox::new(),
             outbox: Outbox::new(1_460),
             out_of_order: FrameQueue::new(),
+            newest_block: Seq(0),
+            duplicate: None,
+            recovery: None,
             pending: Pending::default(),
             armed_at: Tick(0),
             timer_at: Tick(0),

@@ -54,15 +54,19 @@ impl<A: App, D: Device> Engine<A, D> {
             slot.pending -= Pending::APP_TIMER;
             slot.pending |= Pending::TIMER;
         }
+        slot.reorder_timer(io);
         let waiting = !slot.outbox.queue.is_empty();
         match slot.tcb.retransmit_timer(waiting, &io.settings, io.now) {
             Expiry::Retransmit => {
                 io.counters.inc(Counter::RetransmissionTimeouts);
-                slot.go_back(io);
+                if !slot.lose_overdue(io) {
+                    slot.go_back(io);
+                }
                 if slot.hop == Hop::UNKNOWN {
                     self.resolve(index);
                 }
             }
+            Expiry::TailProbe => slot.send_tail_probe(io),
             Expiry::Probe => slot.send_probe(io),
             Expiry::GiveUp => {
                 slot.send_abort(io);

@@ -49,6 +49,7 @@ const NAMES: [(Counter, &str, &str); Counter::COUNT] = [
     (Counter::ResetsSent, "segments", "resets_sent"),
     (Counter::ResetsReceived, "segments", "resets_received"),
     (Counter::ChallengeAcks, "segments", "challenge_acks"),
+    (Counter::TailLossProbes, "segments", "tail_loss_probes"),
     (Counter::ZeroWindowProbes, "segments", "zero_window_probes"),
     (Counter::KeepAliveProbes, "segments", "keep_alive_probes"),
     (Counter::OutOfOrderSegments, "segments", "out_of_order"),

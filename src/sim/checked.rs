@@ -223,3 +223,171 @@ impl<A: App> App for Checked<A> {
         self.turn += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{Commands, CoreCommands, CoreId, Outbox, Role, TxContext};
+    use crate::device::{Pool, PoolConfig};
+
+    /// Writes far too much at each chance, and does as it is told.
+    #[derive(Default)]
+    struct Greedy {
+        abort: bool,
+        timer: Option<Duration>,
+    }
+
+    impl App for Greedy {
+        type Conn = ();
+        type Message = ();
+
+        fn on_open(&mut self, _peer: &Peer, tx: &mut Tx<'_>) -> Result<(), Refuse> {
+            tx.set_timer(self.timer);
+            Ok(())
+        }
+
+        fn on_data(&mut self, (): &mut (), _rx: &mut Rx<'_>, tx: &mut Tx<'_>) {
+            tx.write(&[0; 100_000]);
+            if self.abort {
+                tx.abort();
+            }
+        }
+    }
+
+    /// Calls back as an engine would, for one connection.
+    struct Caller {
+        pool: Pool,
+        app: Checked<Greedy>,
+        outbox: Outbox,
+        now: Instant,
+    }
+
+    const ID: ConnId = ConnId::from_bits(7);
+
+    impl Caller {
+        fn new(app: Greedy) -> (Caller, Tracked<()>) {
+            let config = PoolConfig { frames: 16, reserve: 2, ..PoolConfig::default() };
+            let pool = Pool::new(PoolConfig { huge_pages: false, ..config }).expect("a pool");
+            let (app, outbox) = (Checked::new(app), Outbox::new(1_460));
+            let mut caller = Caller { pool, app, outbox, now: Instant::from_millis(5) };
+            let conn = caller.open().expect("accepted");
+            (caller, conn)
+        }
+
+        fn open(&mut self) -> Result<Tracked<()>, Refuse> {
+            let any = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+            let peer = Peer { id: ID, local: any, remote: any, role: Role::Accepted };
+            self.with(|app, _, tx| app.on_open(&peer, tx))
+        }
+
+        fn with<R>(
+            &mut self,
+            f: impl FnOnce(&mut Checked<Greedy>, &mut Rx<'_>, &mut Tx<'_>) -> R,
+        ) -> R {
+            let mut commands = Commands::default();
+            let mut inbox = crate::app::Inbox::new();
+            let mut rx = Rx { pool: &self.pool, inbox: &mut inbox, owner: ID, fin: false };
+            let context = TxContext { pool: &self.pool, limit: 4_000, now: self.now };
+            let outbox = &mut self.outbox;
+            f(&mut self.app, &mut rx, &mut Tx { context, outbox, commands: &mut commands, id: ID })
+        }
+
+        fn data(&mut self, conn: &mut Tracked<()>) {
+            self.with(|app, rx, tx| app.on_data(conn, rx, tx));
+        }
+
+        fn end_of_turn(&mut self) {
+            self.app.on_turn(&mut Core {
+                id: CoreId(0),
+                now: self.now,
+                connections: 1,
+                draining: false,
+                commands: &mut CoreCommands::default(),
+            });
+        }
+
+        fn verdict(&self) -> Option<&'static str> {
+            match self.app.violation(self.now)? {
+                Violation::Callback { what, .. } | Violation::Timer { what, .. } => Some(what),
+                other => panic!("not of the callbacks: {other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_honest_engine_passes() {
+        let (mut engine, mut conn) = Caller::new(Greedy::default());
+        for _ in 0..3 {
+            engine.data(&mut conn);
+            engine.outbox.wants_space = false;
+            engine.with(|app, _, tx| app.on_space(&mut conn, tx));
+            engine.end_of_turn();
+        }
+        engine.app.on_close(conn, Close::Finished);
+        assert_eq!(engine.verdict(), None);
+        assert_eq!((engine.app.opened(), engine.app.closed(), engine.app.turns()), (1, 1, 3));
+    }
+
+    #[test]
+    fn data_twice_in_a_turn_is_seen() {
+        let (mut engine, mut conn) = Caller::new(Greedy::default());
+        engine.data(&mut conn);
+        engine.data(&mut conn);
+        assert_eq!(engine.verdict(), Some("on_data twice in a turn"));
+    }
+
+    #[test]
+    fn space_twice_for_one_short_write_is_seen() {
+        let (mut engine, mut conn) = Caller::new(Greedy::default());
+        engine.data(&mut conn);
+        engine.outbox.wants_space = false;
+        engine.with(|app, _, tx| app.on_space(&mut conn, tx));
+        engine.with(|app, _, tx| app.on_space(&mut conn, tx));
+        assert_eq!(engine.verdict(), Some("on_space without a short write"));
+    }
+
+    #[test]
+    fn callbacks_on_what_is_closed_or_aborted_are_seen() {
+        let (mut engine, mut conn) = Caller::new(Greedy { abort: true, timer: None });
+        engine.data(&mut conn);
+        engine.end_of_turn();
+        engine.data(&mut conn);
+        assert_eq!(engine.verdict(), Some("callback other than on_close after an abort"));
+
+        let (mut engine, conn) = Caller::new(Greedy::default());
+        let mut again = Tracked { inner: (), id: conn.id };
+        engine.app.on_close(conn, Close::Reset);
+        engine.data(&mut again);
+        assert_eq!(engine.verdict(), Some("callback on a connection that is not open"));
+
+        let (mut engine, conn) = Caller::new(Greedy::default());
+        let again = Tracked { inner: (), id: conn.id };
+        engine.app.on_close(conn, Close::Reset);
+        engine.app.on_close(again, Close::Reset);
+        assert_eq!(engine.verdict(), Some("on_close twice"));
+    }
+
+    #[test]
+    fn an_open_connection_that_opens_is_seen() {
+        let (mut engine, _conn) = Caller::new(Greedy::default());
+        let _ = engine.open();
+        assert_eq!(engine.verdict(), Some("on_open twice"));
+    }
+
+    #[test]
+    fn timers_early_unasked_and_forgotten_are_seen() {
+        let second = Some(Duration::from_secs(1));
+        let (mut engine, mut conn) = Caller::new(Greedy { abort: false, timer: second });
+        engine.now = Instant::from_millis(900);
+        engine.with(|app, _, tx| app.on_timer(&mut conn, tx));
+        assert_eq!(engine.verdict(), Some("fired early or unasked"));
+
+        let (mut engine, mut conn) = Caller::new(Greedy::default());
+        engine.with(|app, _, tx| app.on_timer(&mut conn, tx));
+        assert_eq!(engine.verdict(), Some("fired early or unasked"));
+
+        let (mut engine, _conn) = Caller::new(Greedy { abort: false, timer: second });
+        engine.now = Instant::from_millis(1_007);
+        assert_eq!(engine.verdict(), Some("has not fired"));
+    }
+}

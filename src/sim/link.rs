@@ -9,6 +9,9 @@ use crate::time::Instant;
 /// it there and everywhere; what is simulated is damage done behind it (RFC 1071's job, not CRC's).
 const ETHERNET: usize = 14;
 
+/// A burst of losses has an end in time too: retransmissions that back off would all fall into it.
+const LONGEST_BURST: Duration = Duration::from_secs(1);
+
 /// What one direction of a link does. Chances are in millionths per packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkConfig {
@@ -24,7 +27,7 @@ pub struct LinkConfig {
     pub loss: u32,
     /// Chance that a burst of losses begins.
     pub burst_loss: u32,
-    /// Packets that such a burst takes, at most.
+    /// Packets that such a burst takes, at most; after a second it is over in any case.
     pub burst_length: u32,
     /// Chance that a packet arrives twice.
     pub duplicate: u32,
@@ -39,6 +42,12 @@ pub struct LinkConfig {
 }
 
 impl LinkConfig {
+    /// Packets of a million that do not arrive whole, when nothing queues. A burst takes all of them.
+    pub fn damage(&self) -> u32 {
+        let burst = if self.burst_loss > 0 { 1_000_000 } else { 0 };
+        (self.loss + self.corrupt + burst).min(1_000_000)
+    }
+
     /// Whether every packet arrives, once, whole and in order.
     pub fn is_perfect(&self) -> bool {
         let chances = [self.loss, self.burst_loss, self.duplicate, self.reorder, self.corrupt];
@@ -73,6 +82,7 @@ pub(super) struct Link {
     /// When the line has sent everything that was given to it.
     line_free: Instant,
     burst_left: u32,
+    burst_end: Instant,
 }
 
 impl Link {
@@ -84,6 +94,7 @@ impl Link {
             rng,
             line_free: Instant::ZERO,
             burst_left: 0,
+            burst_end: Instant::ZERO,
         }
     }
 
@@ -101,7 +112,7 @@ impl Link {
             self.counters.lost += 1;
             return;
         };
-        if too_large || self.loses() {
+        if too_large || self.loses(now) {
             self.counters.lost += 1;
             return;
         }
@@ -133,9 +144,13 @@ impl Link {
         Some(self.line_free)
     }
 
-    fn loses(&mut self) -> bool {
+    fn loses(&mut self, now: Instant) -> bool {
+        if now > self.burst_end {
+            self.burst_left = 0;
+        }
         if self.burst_left == 0 && self.rng.chance(self.config.burst_loss) {
             self.burst_left = self.rng.range(1..u64::from(self.config.burst_length) + 2) as u32;
+            self.burst_end = now + LONGEST_BURST;
         }
         if self.burst_left > 0 {
             self.burst_left -= 1;

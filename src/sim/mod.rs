@@ -33,6 +33,9 @@ use crate::app::{App, Inboxes, Mailbox};
 use crate::device::{Device, Waker};
 use crate::engine::{Engine, EngineConfig};
 
+/// What [`with_mailbox`] makes.
+pub type WithMailbox<A, D> = (Engine<A, D>, Mailbox<<A as App>::Message>);
+
 /// An engine on its own, and the mailbox that reaches its connections between turns.
 ///
 /// # Errors
@@ -41,7 +44,7 @@ pub fn with_mailbox<A: App, D: Device>(
     config: EngineConfig,
     device: D,
     app: A,
-) -> std::io::Result<(Engine<A, D>, Mailbox<A::Message>)> {
+) -> std::io::Result<WithMailbox<A, D>> {
     let capacity = config.limits.mailbox.max(1) as usize;
     let (mailbox, readers) = Inboxes::make(&[Waker::new()?], capacity);
     let reader = readers.into_iter().next().expect("one reader for one waker");

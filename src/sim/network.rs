@@ -76,6 +76,16 @@ impl Network {
         self.links.values().all(|link| link.config.is_perfect() && link.tamper.is_none())
     }
 
+    /// The damage of the worst link: see [`LinkConfig::damage`].
+    pub fn worst_damage(&self) -> u32 {
+        self.links.values().map(|link| link.config.damage()).max().unwrap_or(0)
+    }
+
+    /// Whether any link has a rate, so that its queue may overflow.
+    pub fn is_slow(&self) -> bool {
+        self.links.values().any(|link| link.config.rate.is_some())
+    }
+
     fn link(&mut self, from: usize, to: usize) -> &mut Link {
         self.links.get_mut(&(from, to)).expect("two different ports that have joined")
     }

@@ -21,6 +21,9 @@ const LONGEST: Duration = Duration::from_secs(4 * 3_600);
 /// After the last connection: TIME-WAIT, half-open entries, lost RSTs.
 const AFTERMATH: Duration = Duration::from_secs(600);
 const PERCENT: u64 = 10_000;
+/// Packets of a million that may be lost or damaged where connections must still end well: ten
+/// retransmissions in a row do not fail in the life of these tests.
+const MILD: u32 = 30_000;
 
 /// A random simulation. All of it follows from the seed.
 #[derive(Debug)]
@@ -31,6 +34,9 @@ pub struct Scenario {
     planned: u32,
     /// Every connection must come to be and end well.
     clean: bool,
+    /// Every connection that came to be must end well, though hosts may be short of frames: nothing
+    /// that happens explains another end.
+    mild: bool,
 }
 
 /// What a scenario that broke no promise did.
@@ -80,12 +86,15 @@ impl Scenario {
             hosts.push(host);
         }
         for (from, to) in [(0, 1), (1, 0)] {
-            if !world.link.is_perfect() && rng.chance(300_000) {
+            if world.link.damage() > MILD && rng.chance(300_000) {
                 simulation.network().set_link(from, to, random_link(&mut rng));
             }
         }
-        let clean = world.is_clean() && !simultaneous && simulation.network().is_perfect();
-        Scenario { seed, simulation, hosts, planned, clean }
+        let network = simulation.network();
+        let steady = network.worst_damage() <= MILD && !network.is_slow();
+        let mild = world.limits.aborts == 0 && steady;
+        let clean = world.is_clean() && !simultaneous && network.is_perfect();
+        Scenario { seed, simulation, hosts, planned, clean, mild }
     }
 
     /// The simulation, to be tampered with before it runs.
@@ -158,6 +167,11 @@ impl Scenario {
             summary.retransmissions += counters.get(Counter::Retransmissions);
         }
         let finished = summary.closes[Close::Finished as usize];
+        let others = summary.closes.iter().sum::<u32>() - finished;
+        if self.mild && others > 0 {
+            let what = format!("a mild network, and seed {} ends so: {summary:?}", self.seed);
+            return Err(Violation::Unfinished { now: self.simulation.now(), what });
+        }
         if self.clean && (summary.failed > 0 || finished != 2 * self.planned) {
             let what = format!("a perfect network, and seed {} ends so: {summary:?}", self.seed);
             return Err(Violation::Unfinished { now: self.simulation.now(), what });
@@ -182,7 +196,19 @@ impl World {
         let receive_buffer =
             *rng.pick(&[64, 100, 536, 1_460, 3_000, 8_192, 65_535, 262_144, 262_144, 262_144]);
         let perfect = LinkConfig { delay: random_delay(rng), ..LinkConfig::default() };
-        let link = if rng.chance(200_000) { perfect } else { random_link(rng) };
+        let mild = LinkConfig {
+            loss: rng.range(0..u64::from(MILD) / 2) as u32,
+            corrupt: rng.range(0..u64::from(MILD) / 2) as u32,
+            duplicate: rng.range(0..u64::from(MILD)) as u32,
+            reorder: rng.range(0..u64::from(MILD)) as u32,
+            reorder_by: Duration::from_micros(rng.range(1..50_000)),
+            ..perfect
+        };
+        let link = match rng.range(0..10) {
+            0..2 => perfect,
+            2..4 => mild,
+            _ => random_link(rng),
+        };
         let bytes = (300 * u64::from(receive_buffer)).min(150_000);
         World {
             ipv6: rng.chance(500_000),
@@ -261,6 +287,8 @@ impl World {
         tcp.timestamps = rng.chance(600_000);
         tcp.window_scaling = rng.chance(600_000);
         tcp.time_wait = Duration::from_secs(*rng.pick(&[1, 60]));
+        // A peer that backs off may be silent for minutes after our FIN.
+        tcp.fin_wait_2 = Duration::from_secs(600);
         // A lost RST must not leave the other end waiting for ever.
         tcp.keep_alive = Some(Duration::from_secs(rng.range(5..60)));
         tcp.keep_alive_interval = Duration::from_secs(10);

@@ -281,7 +281,7 @@ impl Simulation {
         }
         let pool = slot.host.pool();
         // A census costs time in proportion to the frames: a large pool has one more rarely.
-        if slot.turns % (1 + u64::from(pool.frames()) / 512) != 0 {
+        if !slot.turns.is_multiple_of(1 + u64::from(pool.frames()) / 512) {
             return Ok(());
         }
         let census = pool.census();

@@ -131,7 +131,7 @@ impl Workload {
         self.verify(flow, rx, n);
         flow.received += n as u64;
         let slow = matches!(flow.side_plan().reading, Reading::Slow(_));
-        if n > 0 && (flow.echoes() || slow) {
+        if n > 0 && (flow.echoes() && !flow.finished || slow && !flow.echoes()) {
             // Cut at a random place too, so that frames are split.
             let first = flow.rng.range(1..n as u64 + 1) as usize;
             for part in [first, n - first] {
@@ -153,11 +153,16 @@ impl Workload {
 
     fn hold(&mut self, flow: &mut Flow, rx: &mut Rx<'_>, n: usize) {
         match rx.hold(n) {
-            Some(buf) => flow.held.push_back(buf),
-            // No frame to split with: an echo that loses bytes ends its stream early.
+            Some(buf) if !(flow.echoes() && flow.finished) => flow.held.push_back(buf),
+            Some(_) => {} // Of an echo that was cut just now.
+            // No frame to split with: an echo that loses bytes ends its stream early, and keeps
+            // nothing that it will never send.
             None => {
                 rx.consume(n);
-                flow.finished |= flow.echoes();
+                if flow.echoes() {
+                    flow.finished = true;
+                    flow.held.clear();
+                }
             }
         }
     }

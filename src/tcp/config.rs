@@ -36,6 +36,8 @@ pub struct TcpConfig {
     pub send_buffer: u32,
     /// Offer and accept timestamps (RFC 7323 section 3).
     pub timestamps: bool,
+    /// Offer and accept selective acknowledgements (RFC 2018).
+    pub sack: bool,
     /// Offer and accept window scaling (RFC 7323 section 2).
     pub window_scaling: bool,
     /// Largest segment to use, whatever the link and the peer allow.
@@ -60,6 +62,7 @@ impl Default for TcpConfig {
             receive_buffer: 256 << 10,
             send_buffer: 256 << 10,
             timestamps: true,
+            sack: true,
             window_scaling: true,
             mss_clamp: None,
         }

@@ -21,6 +21,7 @@ pub(crate) struct LocalOffer {
     pub(crate) mss: u16,
     pub(crate) window_scale: Option<u8>,
     pub(crate) timestamps: bool,
+    pub(crate) sack: bool,
 }
 
 impl LocalOffer {
@@ -31,17 +32,20 @@ impl LocalOffer {
             mss: config.mss_clamp.map_or(mss, |clamp| mss.min(clamp)).max(MIN_MSS),
             window_scale: config.window_scaling.then(|| scale_for(config.receive_buffer)),
             timestamps: config.timestamps,
+            sack: config.sack,
         }
     }
 
     /// The options of our SYN; of our SYN-ACK, if `peer` is what the peer's SYN had.
     pub(crate) fn options(&self, peer: Option<&Agreed>, timestamps: Timestamps) -> Options {
         let timestamps_on = peer.map_or(self.timestamps, |agreed| agreed.timestamps);
+        let sack_on = peer.is_none_or(|agreed| agreed.sack);
         let scale_on = peer.is_none_or(|agreed| agreed.window_scaling);
         Options {
             mss: Some(self.mss),
             window_scale: self.window_scale.filter(|_| scale_on),
             timestamps: timestamps_on.then_some(timestamps),
+            sack_permitted: self.sack && sack_on,
             ..Options::default()
         }
     }
@@ -62,6 +66,7 @@ pub(crate) struct Agreed {
     pub(crate) peer_scale: u8,
     pub(crate) window_scaling: bool,
     pub(crate) timestamps: bool,
+    pub(crate) sack: bool,
 }
 
 impl Agreed {
@@ -73,6 +78,7 @@ impl Agreed {
             peer_scale: peer.window_scale.unwrap_or(0).min(MAX_WINDOW_SCALE),
             window_scaling: offer.window_scale.is_some() && peer.window_scale.is_some(),
             timestamps: offer.timestamps && peer.timestamps.is_some(),
+            sack: offer.sack && peer.sack_permitted,
         }
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Unsent {
     pub(crate) bytes: u32,
     /// Of these, how many lie in the first frame: most that one segment can take.
     pub(crate) first: u32,
+    /// Bytes between SND.UNA and SND.NXT that have left the network: SACKed or lost.
+    pub(crate) left: u32,
 }
 
 /// The next segment with a sequence number of its own.
@@ -60,6 +62,20 @@ impl Tcb {
         due.then_some(Next { seq: self.snd_nxt, len: 0, flags, again })
     }
 
+    /// The congestion window in force.
+    pub(crate) fn cwnd(&self) -> u32 {
+        if self.facts.contains(Facts::RECOVERY | Facts::SACK) {
+            self.recovery_cwnd
+        } else {
+            self.congestion.cwnd()
+        }
+    }
+
+    /// Whether the peer takes a full segment beyond what is in flight.
+    pub(crate) fn window_is_open(&self) -> bool {
+        self.snd_wnd >= self.snd_una.distance_to(self.snd_nxt) + u32::from(self.snd_mss)
+    }
+
     /// SND.NXT is behind the FIN: it was sent since the last timeout.
     fn fin_covered(&self) -> bool {
         self.has(Facts::FIN_SENT) && self.snd_nxt == self.snd_max
@@ -69,9 +85,10 @@ impl Tcb {
     fn sendable(&mut self, unsent: Unsent, settings: &Settings) -> Option<u32> {
         let in_flight = self.snd_una.distance_to(self.snd_nxt);
         let window = self.snd_wnd.saturating_sub(in_flight);
-        let cwnd = self.congestion.cwnd().saturating_sub(in_flight);
+        let pipe = in_flight.saturating_sub(unsent.left);
+        let cwnd = self.cwnd().saturating_sub(pipe);
         let full = u32::from(self.snd_mss);
-        if cwnd < unsent.first && in_flight > 0 {
+        if cwnd < unsent.first && pipe > 0 && !self.has(Facts::OVERRIDE) {
             self.facts |= Facts::CWND_LIMITED;
             return None;
         }
@@ -165,7 +182,8 @@ impl Tcb {
     /// waits and nothing in flight will bring an ACK (RFC 9293 sections 3.8.6.1 and 3.8.6.2.1), and
     /// the delayed ACK.
     pub(crate) fn settle(&mut self, waiting: bool, settings: &Settings, now: Instant) {
-        if waiting && !self.has(Facts::RETRANSMIT_ARMED) && self.state.is_synchronized() {
+        let due = waiting || self.flight() > 0;
+        if due && !self.has(Facts::RETRANSMIT_ARMED) && self.state.is_synchronized() {
             if self.flight() == 0 {
                 self.stalled_since = now.tick();
             }

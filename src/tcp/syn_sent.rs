@@ -67,7 +67,8 @@ impl Tcb {
         } else {
             self.rtt.after_syn_loss(&settings.rto);
         }
-        self.tries = 0;
+        // A peer that never says anything more may be gone: keep-alive starts here.
+        self.heard(settings, now);
         // RFC 6582 section 3.2 step 1: the initial send sequence number.
         self.recover = self.snd_una - 1;
     }

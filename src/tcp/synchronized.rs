@@ -164,8 +164,8 @@ impl Tcb {
         self.heard(settings, now);
         let mut outcome = Outcome::default();
         if ack.after(self.snd_una) {
-            self.new_ack(ack, &mut outcome, settings, now);
-        } else if ack == self.snd_una && self.is_duplicate_ack(segment) {
+            self.new_ack(segment, &mut outcome, settings, now);
+        } else if ack == self.snd_una && !self.has(Facts::SACK) && self.is_duplicate_ack(segment) {
             self.duplicate_ack(&mut outcome);
         }
         let newer = self.snd_wl1.before(segment.seq)
@@ -218,7 +218,14 @@ impl Tcb {
         }
     }
 
-    fn new_ack(&mut self, ack: Seq, outcome: &mut Outcome, settings: &Settings, now: Instant) {
+    fn new_ack(
+        &mut self,
+        segment: &Segment,
+        outcome: &mut Outcome,
+        settings: &Settings,
+        now: Instant,
+    ) {
+        let (ack, duplicate) = (segment.ack, reports_duplicate(segment));
         let acked = self.snd_una.distance_to(ack);
         let flight = self.flight();
         let fin = self.has(Facts::FIN_SENT) && ack == self.snd_max;
@@ -228,7 +235,12 @@ impl Tcb {
         self.snd_nxt = self.snd_nxt.max(ack);
         self.dup_acks = 0;
         self.stalled_since = now.tick();
-        if self.has(Facts::RECOVERY) {
+        if self.has(Facts::PROBE_OUT) && ack.at_or_after(self.probe_end) {
+            self.probe_answered(duplicate);
+        }
+        if self.facts.contains(Facts::RECOVERY | Facts::SACK) {
+            // The scoreboard decides, when it has seen the blocks.
+        } else if self.has(Facts::RECOVERY) {
             if ack.after(self.recover) {
                 self.facts -= Facts::RECOVERY;
                 self.congestion.on_recovery_end(self.flight());
@@ -251,13 +263,42 @@ impl Tcb {
         }
     }
 
+    /// TLP_process_ack (RFC 8985 section 7.4.2): the probe was acknowledged, and with it all that was
+    /// out. If it was a retransmission and nobody reports it as a duplicate, it repaired a loss, which
+    /// the congestion control must hear of.
+    fn probe_answered(&mut self, duplicate: bool) {
+        self.facts -= Facts::PROBE_OUT;
+        if self.has(Facts::PROBE_AGAIN) && !duplicate {
+            self.congestion.on_loss(self.flight());
+            self.congestion.on_recovery_end(self.flight());
+        }
+    }
+
+    /// The peer reports that something of ours came twice (RFC 2883): nothing was lost.
+    pub(crate) fn duplicate_reported(&mut self) {
+        if self.snd_una.at_or_after(self.dsack_round) {
+            self.dsack_round = self.snd_max;
+            self.reordering.on_dsack();
+        }
+    }
+
     /// Karn's algorithm: only a segment sent once is timed (RFC 6298 section 3); an ACK of new data
     /// ends a back-off all the same when it is of such a segment.
     fn measure_rtt(&mut self, ack: Seq, settings: &Settings, now: Instant) {
         if self.has(Facts::TIMING) && ack.at_or_after(self.rtt_seq) {
             let rtt = now.micros32().wrapping_sub(self.rtt_started_us);
             self.rtt.sample(rtt, &settings.rto);
+            self.min_rtt_us = self.min_rtt_us.min(rtt.max(1));
             self.facts -= Facts::TIMING;
         }
     }
+}
+
+/// Whether the first SACK block reports something that came twice: it lies below the ACK, or inside of
+/// the second (RFC 2883 section 4).
+pub(crate) fn reports_duplicate(segment: &Segment) -> bool {
+    let mut blocks = segment.options.sack.iter();
+    let Some((left, right)) = blocks.next() else { return false };
+    let inside = |(l, r): (Seq, Seq)| left.at_or_after(l) && right.at_or_before(r);
+    right.at_or_before(segment.ack) || blocks.next().is_some_and(inside)
 }

@@ -4,6 +4,7 @@ use bitflags::bitflags;
 
 use super::congestion::{CongestionControl, NewReno, initial_window};
 use super::negotiate::{Agreed, LocalOffer, effective_payload};
+use super::rack::Reordering;
 use super::rtt::RttEstimator;
 use super::settings::Settings;
 use crate::time::{Instant, Tick};
@@ -40,7 +41,7 @@ impl State {
 bitflags! {
     /// Facts of one bit.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) struct Facts: u16 {
+    pub(crate) struct Facts: u32 {
         /// Timestamps in every segment (RFC 7323).
         const TIMESTAMPS = 1;
         /// Both sides scale their windows (RFC 7323).
@@ -70,6 +71,18 @@ bitflags! {
         /// Send what fits, however little: the override of silly window avoidance
         /// (RFC 9293 section 3.8.6.2.1).
         const OVERRIDE = 1 << 13;
+        /// Selective acknowledgements both ways (RFC 2018).
+        const SACK = 1 << 14;
+        /// `retransmit_at` is when a tail loss probe is due, and no timeout (RFC 8985 section 7).
+        const PROBE_TIMER = 1 << 15;
+        /// `reorder_at` is set.
+        const REORDER_ARMED = 1 << 16;
+        /// Everything unSACKed is taken for lost after a timeout, until `recover` is acknowledged.
+        const TIMED_OUT = 1 << 17;
+        /// A tail loss probe is out, ending at `probe_end`.
+        const PROBE_OUT = 1 << 18;
+        /// That probe was a retransmission (TLP.is_retrans).
+        const PROBE_AGAIN = 1 << 19;
     }
 }
 
@@ -110,14 +123,25 @@ pub(crate) struct Tcb {
     pub(crate) ts_offset: u32,
 
     pub(crate) rtt: RttEstimator,
+    /// Shortest round trip seen, in microseconds (RFC 8985 section 6.2 step 1).
+    pub(crate) min_rtt_us: u32,
+    pub(crate) reordering: Reordering,
     pub(crate) rtt_seq: Seq,
     pub(crate) rtt_started_us: u32,
     pub(crate) congestion: NewReno,
     pub(crate) recover: Seq,
+    /// The congestion window while a recovery lasts (RFC 9937).
+    pub(crate) recovery_cwnd: u32,
+    /// TLP.end_seq, while a probe is out (RFC 8985 section 7.1).
+    pub(crate) probe_end: Seq,
+    /// RACK.dsack_round: duplicates reported before this is acknowledged count once.
+    pub(crate) dsack_round: Seq,
 
     /// Retransmission, zero-window probe or SYN retransmission: never two of them at once.
     pub(crate) retransmit_at: Tick,
     pub(crate) ack_at: Tick,
+    /// When a segment that something overtook counts as lost.
+    pub(crate) reorder_at: Tick,
     /// Keep-alive, FIN-WAIT-2 or TIME-WAIT.
     pub(crate) idle_at: Tick,
     /// Since when nothing has been acknowledged, while something is outstanding: R2's start.
@@ -161,12 +185,18 @@ impl Tcb {
             ts_recent_at: now.tick(),
             ts_offset,
             rtt: RttEstimator::new(&settings.rto),
+            min_rtt_us: u32::MAX,
+            reordering: Reordering::new(),
             rtt_seq: iss,
             rtt_started_us: 0,
             congestion: NewReno::new(offer.mss, initial_window(offer.mss, 0)),
             recover: iss,
+            recovery_cwnd: 0,
+            probe_end: iss,
+            dsack_round: iss,
             retransmit_at: now.tick(),
             ack_at: now.tick(),
+            reorder_at: now.tick(),
             idle_at: now.tick(),
             stalled_since: now.tick(),
             tries: 0,
@@ -182,6 +212,7 @@ impl Tcb {
         self.congestion = NewReno::new(self.snd_mss, initial_window(self.snd_mss, self.tries));
         self.facts.set(Facts::TIMESTAMPS, agreed.timestamps);
         self.facts.set(Facts::WINDOW_SCALING, agreed.window_scaling);
+        self.facts.set(Facts::SACK, agreed.sack);
         let (snd, rcv) = if agreed.window_scaling {
             (agreed.peer_scale, offer.window_scale.unwrap_or(0))
         } else {

@@ -7,12 +7,17 @@ use super::settings::Settings;
 use super::tcb::{Facts, State, Tcb};
 use crate::time::{Instant, Tick};
 
+/// TLP.max_ack_delay: how long a peer may sit on the ACK of a single segment.
+const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
+
 /// What an expired timer asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expiry {
     Nothing,
-    /// Send from SND.UNA again: SND.NXT is back there.
+    /// Send from SND.UNA again: SND.NXT is back there, or stays if there is a scoreboard.
     Retransmit,
+    /// Send a tail loss probe.
+    TailProbe,
     /// Send one byte into the closed window.
     Probe,
     /// Send what fits into a small window.
@@ -31,6 +36,7 @@ impl Tcb {
         let timers = [
             (Facts::RETRANSMIT_ARMED, self.retransmit_at),
             (Facts::ACK_DELAYED, self.ack_at),
+            (Facts::REORDER_ARMED, self.reorder_at),
             (Facts::IDLE_ARMED, self.idle_at),
         ];
         let armed = timers.into_iter().filter(|(fact, _)| self.has(*fact));
@@ -38,8 +44,34 @@ impl Tcb {
     }
 
     pub(super) fn arm_retransmit(&mut self, now: Instant) {
-        self.retransmit_at = now.tick().after(self.rtt.rto());
+        let rto = self.rtt.rto();
+        let probe = self.probe_timeout().filter(|probe| *probe < rto);
+        self.facts.set(Facts::PROBE_TIMER, probe.is_some());
+        self.retransmit_at = now.tick().after(probe.unwrap_or(rto));
         self.facts |= Facts::RETRANSMIT_ARMED;
+    }
+
+    /// PTO (RFC 8985 section 7.2); `None` where a probe would tell nothing.
+    fn probe_timeout(&self) -> Option<Duration> {
+        let no = Facts::RECOVERY | Facts::TIMED_OUT | Facts::PROBE_OUT | Facts::REORDER_ARMED;
+        if !self.has(Facts::SACK)
+            || self.facts.intersects(no)
+            || !self.state.is_synchronized()
+            || self.snd_wnd == 0
+        {
+            return None;
+        }
+        let one_segment = self.flight() <= u32::from(self.snd_mss);
+        let ack_delay = if one_segment { MAX_ACK_DELAY } else { Duration::ZERO };
+        Some(self.rtt.srtt()? * 2 + ack_delay)
+    }
+
+    /// A tail loss probe is about to be sent, a retransmission or new data.
+    pub(crate) fn probe_sent(&mut self, again: bool) {
+        self.facts |= Facts::PROBE_OUT;
+        self.facts.set(Facts::PROBE_AGAIN, again);
+        self.facts.set(Facts::OVERRIDE, !again);
+        self.probe_end = self.snd_max;
     }
 
     pub(super) fn arm_idle(&mut self, now: Instant, after: Duration) {
@@ -109,6 +141,10 @@ impl Tcb {
         if self.flight() == 0 && !waiting {
             return Expiry::Nothing;
         }
+        if self.has(Facts::PROBE_TIMER) && self.snd_nxt != self.snd_una && self.snd_wnd > 0 {
+            self.facts -= Facts::PROBE_TIMER;
+            return Expiry::TailProbe;
+        }
         if self.has_stalled_for(settings.config.user_timeout, now) {
             return Expiry::GiveUp;
         }
@@ -125,11 +161,15 @@ impl Tcb {
         let first = self.rtt.backoff() == 0;
         self.rtt.back_off(&settings.rto);
         self.congestion.on_timeout(self.flight(), first);
-        self.facts -= Facts::RECOVERY;
+        self.facts -= Facts::RECOVERY | Facts::PROBE_OUT;
         self.recover = self.snd_max - 1;
         self.dup_acks = 0;
-        self.snd_nxt = self.snd_una;
         Expiry::Retransmit
+    }
+
+    /// Everything in flight is to be sent again: without a scoreboard, or when only a FIN is out.
+    pub(crate) fn go_back(&mut self) {
+        self.snd_nxt = self.snd_una;
     }
 
     /// Only our FIN is unacknowledged: it needs no window.

@@ -52,7 +52,7 @@ impl<'a> Lexer<'a> {
         taken
     }
 
-    fn to_line_end(&mut self) -> &'a str {
+    fn rest_of_line(&mut self) -> &'a str {
         self.advance(self.rest.find('\n').unwrap_or(self.rest.len()))
     }
 
@@ -62,7 +62,7 @@ impl<'a> Lexer<'a> {
             let blanks = self.rest.len() - self.rest.trim_start().len();
             self.advance(blanks);
             if self.rest.starts_with("//") || self.rest.starts_with('#') {
-                let comment = self.to_line_end();
+                let comment = self.rest_of_line();
                 self.strict |= comment.trim_start_matches('/').trim() == "@strict";
             } else if self.rest.starts_with("/*") {
                 match self.rest.find("*/") {
@@ -109,7 +109,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn setting(&mut self) -> Result<Token, (usize, String)> {
-        let line = self.to_line_end();
+        let line = self.rest_of_line();
         let line = line.split("//").next().unwrap_or_default().trim();
         match line.trim_start_matches("--").split_once('=') {
             Some((name, value)) => Ok(Token::Setting(name.trim().into(), value.trim().into())),

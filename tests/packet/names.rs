@@ -53,7 +53,7 @@ impl Names {
     }
 
     /// The live segment that an injected packet stands for.
-    pub(crate) fn to_live(&mut self, path: &Path, packet: &Packet) -> Result<Segment, String> {
+    pub(crate) fn injected(&mut self, path: &Path, packet: &Packet) -> Result<Segment, String> {
         let initial = match packet.flags & (SYN | ACK) {
             SYN => {
                 self.offered = Some(packet.seq);
@@ -66,7 +66,7 @@ impl Names {
         let data = if packet.flags & SYN != 0 { 0 } else { data.wrapping_sub(1) };
         let payload = (0..packet.len).map(|i| stream_byte(u64::from(data.wrapping_add(i))));
         let options = match &packet.options {
-            Options::These(options) => options.iter().map(|o| self.option_to_live(o)).collect(),
+            Options::These(options) => options.iter().map(|o| self.live_option(o)).collect(),
             Options::Unwritten => Vec::new(),
             Options::Any => return Err(String::from("`<...>` says nothing of what to inject")),
         };
@@ -83,7 +83,7 @@ impl Names {
         })
     }
 
-    fn option_to_live(&self, option: &TcpOption) -> TcpOption {
+    fn live_option(&self, option: &TcpOption) -> TcpOption {
         let TcpOption::Timestamps { val, ecr } = option else { return option.clone() };
         let near = self.timestamps.iter().rev().find(|(script, _)| script <= ecr);
         let ecr = match near {
@@ -94,7 +94,7 @@ impl Names {
     }
 
     /// A segment of the engine in the script's numbers. Its first SYN sets them.
-    pub(crate) fn to_script(&mut self, live: &Segment) -> Segment {
+    pub(crate) fn received(&mut self, live: &Segment) -> Segment {
         if live.has(SYN) && !live.has(ACK) && self.connecting {
             self.local = live.seq;
             self.connecting = false;

@@ -141,7 +141,7 @@ impl<'a> Run<'a> {
     }
 
     fn inject(&mut self, packet: &Packet) -> Result<(), String> {
-        let live = self.names.to_live(&self.path, packet)?;
+        let live = self.names.injected(&self.path, packet)?;
         let mut shown = live.clone();
         (shown.seq, shown.ack) = (packet.seq, packet.ack.unwrap_or(0));
         let (_, mut context) = self.context();
@@ -157,7 +157,7 @@ impl<'a> Run<'a> {
     }
 
     fn trace_sent(&mut self, at: Duration, live: &Segment) -> Segment {
-        let segment = self.names.to_script(live);
+        let segment = self.names.received(live);
         self.note(at, '>', &segment);
         segment
     }

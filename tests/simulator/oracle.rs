@@ -107,7 +107,7 @@ fn a_frame_that_is_lost_from_the_pool_is_seen() {
     world.add(host(1), server()).expect("a pool");
     world.run(Instant::from_millis(1)).expect("nothing wrong yet");
     let frame = world.engine(client).pool().alloc(Class::Data).expect("a frame");
-    std::mem::forget(frame);
+    let _lost = frame;
     let verdict = world.run(Instant::from_millis(1_000_000));
     assert!(matches!(verdict, Err(Violation::Frames { host: 0, .. })), "{verdict:?}");
 }

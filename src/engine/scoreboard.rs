@@ -1,0 +1,306 @@
+//! Which segments of a connection the peer has, which are lost, and sending those again.
+//!
+//! The marks are with the frames in flight, in order of sequence numbers; the sums and the decisions
+//! are [`Recovery`]'s. Every walk is over the frames of one connection, which its send buffer bounds.
+
+use core::time::Duration;
+
+use super::counters::Counter;
+use super::io::Io;
+use super::slots::Slot;
+use crate::device::{Device, Frame, FrameRef, Marks, Place, Pool};
+use crate::tcp::rack::{Loss, Sent};
+use crate::tcp::{self, Facts, Recovery};
+use crate::wire::Seq;
+use crate::wire::tcp::{Flags, Segment};
+
+impl<C> Slot<C> {
+    /// What the ACK in hand acknowledges has arrived: to be called before its frames go, with
+    /// SND.UNA already there.
+    pub(super) fn note_acknowledged<D: Device>(&mut self, io: &mut Io<D>) {
+        let Some(index) = self.recovery else { return };
+        let Some(mut recovery) = io.recoveries.get(index).copied() else { return };
+        let mut at = self.outbox.in_flight.front();
+        while let Some(here) = at.some() {
+            let (sent, len, marks) = sent(&io.pool, here);
+            if sent.end.after(self.tcb.snd_una) {
+                break;
+            }
+            if marks.contains(Marks::SACKED) {
+                recovery.sacked -= len;
+                recovery.sacked_segments -= 1;
+            } else {
+                recovery.arrived(&sent, len, &mut self.tcb, io.now);
+            }
+            if marks.contains(Marks::LOST) {
+                recovery.lost -= len;
+            }
+            at = io.pool.next(here);
+        }
+        self.keep(index, recovery, io);
+    }
+
+    /// The front of the queue in flight begins at SND.UNA, wherever in a frame that is.
+    pub(super) fn trim_marks<D: Device>(&mut self, before: u32, io: &mut Io<D>) {
+        let front = self.outbox.in_flight.front();
+        if front == FrameRef::NONE || Seq(io.pool.seq(front)) == self.tcb.snd_una {
+            return;
+        }
+        io.pool.set_seq(front, self.tcb.snd_una.0);
+        let cut = before.saturating_sub(io.pool.queued_len(front));
+        let marks = io.pool.marks(front);
+        if let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get_mut(index)) {
+            if marks.contains(Marks::LOST) {
+                recovery.lost = recovery.lost.saturating_sub(cut);
+            }
+            if marks.contains(Marks::SACKED) {
+                recovery.sacked = recovery.sacked.saturating_sub(cut);
+            }
+        }
+    }
+
+    /// RFC 2018 section 5.1: marks what the segment's SACK blocks cover. Then finds losses, and begins
+    /// or ends a recovery.
+    pub(super) fn sacks_arrive<D: Device>(
+        &mut self,
+        segment: &Segment,
+        advanced: bool,
+        io: &mut Io<D>,
+    ) {
+        if !self.tcb.has(Facts::SACK) {
+            return;
+        }
+        let una = self.tcb.snd_una;
+        if !segment.options.sack.is_empty() {
+            if tcp::reports_duplicate(segment) {
+                self.tcb.duplicate_reported();
+            }
+            let new = segment.options.sack.iter().any(|(_, right)| right.after(una));
+            if new && self.recovery.is_none() {
+                self.recovery = io.recoveries.insert(Recovery::default());
+            }
+        }
+        let Some(index) = self.recovery else { return };
+        let Some(mut recovery) = io.recoveries.get(index).copied() else { return };
+        for (left, right) in segment.options.sack.iter() {
+            // Only what lies in flight: a block below is a DSACK, one beyond is made up.
+            if left.at_or_after(una) && right.after(left) && right.at_or_before(self.tcb.snd_max) {
+                self.mark_sacked(left, right, &mut recovery, io);
+            }
+        }
+        self.find_losses(&mut recovery, io);
+        recovery.conclude(advanced, self.outbox.in_flight.bytes(), &mut self.tcb);
+        if recovery.is_over(&self.tcb) {
+            self.tcb.facts -= Facts::REORDER_ARMED;
+            io.recoveries.remove(index);
+            self.recovery = None;
+        } else {
+            self.keep(index, recovery, io);
+        }
+    }
+
+    fn mark_sacked<D>(&mut self, left: Seq, right: Seq, recovery: &mut Recovery, io: &mut Io<D>) {
+        let mut at = self.outbox.in_flight.front();
+        while let Some(here) = at.some() {
+            let (sent, len, marks) = sent(&io.pool, here);
+            if sent.end.after(right) {
+                return;
+            }
+            if Seq(io.pool.seq(here)).at_or_after(left) && !marks.contains(Marks::SACKED) {
+                recovery.arrived(&sent, len, &mut self.tcb, io.now);
+                recovery.sacked += len;
+                recovery.sacked_segments += 1;
+                if marks.contains(Marks::LOST) {
+                    recovery.lost -= len;
+                }
+                io.pool.set_marks(here, (marks | Marks::SACKED) - Marks::LOST);
+            }
+            at = io.pool.next(here);
+        }
+    }
+
+    /// RACK_detect_loss (RFC 8985 section 6.2 step 5).
+    fn find_losses<D>(&mut self, recovery: &mut Recovery, io: &mut Io<D>) {
+        let window = recovery.window_us(&self.tcb);
+        let mut wait_us = 0;
+        let mut at = self.outbox.in_flight.front();
+        while let Some(here) = at.some() {
+            let (sent, len, marks) = sent(&io.pool, here);
+            if !marks.intersects(Marks::SACKED | Marks::LOST) {
+                match recovery.judge(&sent, window, io.now) {
+                    Loss::Lost => {
+                        io.pool.set_marks(here, marks | Marks::LOST);
+                        recovery.lost += len;
+                        recovery.newly_lost = true;
+                    }
+                    Loss::In(us) => wait_us = wait_us.max(us),
+                    Loss::Unknown => {}
+                }
+            }
+            at = io.pool.next(here);
+        }
+        self.tcb.facts.set(Facts::REORDER_ARMED, wait_us > 0);
+        if wait_us > 0 {
+            let wait = Duration::from_micros(u64::from(wait_us));
+            self.tcb.reorder_at = io.now.tick().after(wait);
+        }
+        let recovering = self.tcb.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT);
+        if recovery.lost > 0 && !recovering {
+            io.counters.inc(Counter::FastRetransmits);
+            recovery.begin(self.outbox.in_flight.bytes(), &mut self.tcb);
+        }
+    }
+
+    /// The reordering timer: what something overtook counts as lost now (RFC 8985 section 6.2).
+    pub(super) fn reorder_timer<D: Device>(&mut self, io: &mut Io<D>) {
+        if !self.tcb.has(Facts::REORDER_ARMED) || self.tcb.reorder_at.is_after(io.now.tick()) {
+            return;
+        }
+        let Some(index) = self.recovery else { return };
+        let Some(mut recovery) = io.recoveries.get(index).copied() else { return };
+        self.find_losses(&mut recovery, io);
+        recovery.conclude(false, self.outbox.in_flight.bytes(), &mut self.tcb);
+        self.keep(index, recovery, io);
+    }
+
+    /// A timeout (RFC 8985 section 6.3): the first segment, and whatever is overdue, is lost. False if
+    /// there is no room for the bookkeeping: then everything is to be sent again.
+    pub(super) fn lose_overdue<D: Device>(&mut self, io: &mut Io<D>) -> bool {
+        if !self.tcb.has(Facts::SACK) || self.outbox.in_flight.is_empty() {
+            return false;
+        }
+        if self.recovery.is_none() {
+            self.recovery = io.recoveries.insert(Recovery::default());
+        }
+        let Some(index) = self.recovery else { return false };
+        let Some(mut recovery) = io.recoveries.get(index).copied() else { return false };
+        let first = self.outbox.in_flight.front();
+        // RFC 2018 section 8: a peer that SACKed what it does not acknowledge has thrown it away.
+        let reneged = io.pool.marks(first).contains(Marks::SACKED);
+        let window = recovery.window_us(&self.tcb);
+        (recovery.sacked, recovery.sacked_segments, recovery.lost) = (0, 0, 0);
+        let mut at = first;
+        while let Some(here) = at.some() {
+            let (sent, len, mut marks) = sent(&io.pool, here);
+            if reneged {
+                marks -= Marks::SACKED;
+            }
+            let overdue = here == first || recovery.is_overdue(&sent, window, io.now);
+            if marks.contains(Marks::SACKED) {
+                recovery.sacked += len;
+                recovery.sacked_segments += 1;
+            } else if overdue || reneged || marks.contains(Marks::LOST) {
+                marks |= Marks::LOST;
+                recovery.lost += len;
+            }
+            io.pool.set_marks(here, marks);
+            at = io.pool.next(here);
+        }
+        self.tcb.facts |= Facts::TIMED_OUT;
+        self.tcb.facts -= Facts::REORDER_ARMED;
+        self.keep(index, recovery, io);
+        true
+    }
+
+    /// Sends lost segments again while the congestion window allows. False if the device has no room.
+    pub(super) fn send_lost<D: Device>(&mut self, io: &mut Io<D>) -> bool {
+        let Some(index) = self.recovery else { return true };
+        loop {
+            let Some(recovery) = io.recoveries.get(index).copied() else { return true };
+            if recovery.lost == 0 {
+                return true;
+            }
+            let Some(at) = self.first_lost(&io.pool) else { return true };
+            let len = io.pool.queued_len(at);
+            let pipe = self.outbox.in_flight.bytes().saturating_sub(recovery.left());
+            if pipe > 0 && pipe + len > self.tcb.cwnd() || io.pool.is_posted(at) {
+                return true;
+            }
+            if !self.send_again(at, io) {
+                return false;
+            }
+            let mut recovery = recovery;
+            recovery.lost -= len;
+            recovery.sent(len);
+            self.keep(index, recovery, io);
+        }
+    }
+
+    fn first_lost(&self, pool: &Pool) -> Option<FrameRef> {
+        let mut at = self.outbox.in_flight.front();
+        while let Some(here) = at.some() {
+            if pool.marks(here).contains(Marks::LOST) {
+                return Some(here);
+            }
+            at = pool.next(here);
+        }
+        None
+    }
+
+    /// Posts a frame in flight again, with a fresh header. False if the device has no room.
+    pub(super) fn send_again<D: Device>(&mut self, at: FrameRef, io: &mut Io<D>) -> bool {
+        let last = at == self.outbox.in_flight.back() && self.outbox.queue.is_empty();
+        let mut flags = Flags::ACK;
+        flags.set(Flags::FIN, last && self.tcb.has(Facts::FIN_SENT));
+        flags.set(Flags::PSH, last);
+        let fields = self.fields(Seq(io.pool.seq(at)), flags, io);
+        let pool = io.pool.clone();
+        let Slot { outbox, flow, hop, .. } = self;
+        let send = |frame: &mut Frame| io.send(frame, flow, *hop, &fields);
+        if !outbox.in_flight.edit(&pool, at, Place::Sending, send) {
+            return false;
+        }
+        io.pool.set_sent_at(at, io.now.micros32());
+        let marks = io.pool.marks(at);
+        io.pool.set_marks(at, (marks | Marks::RETRANSMITTED) - Marks::LOST);
+        io.counters.inc(Counter::Retransmissions);
+        self.advertised(&fields);
+        self.tcb.retransmitted(io.now);
+        true
+    }
+
+    /// A tail loss probe (RFC 8985 section 7.3): new data if there is some, else the last segment.
+    pub(super) fn send_tail_probe<D: Device>(&mut self, io: &mut Io<D>) {
+        let again = self.outbox.queue.is_empty() || !self.tcb.window_is_open();
+        self.tcb.probe_sent(again);
+        if again {
+            let last = self.outbox.in_flight.back();
+            if last != FrameRef::NONE && !io.pool.is_posted(last) && self.send_again(last, io) {
+                io.counters.inc(Counter::TailLossProbes);
+            }
+        } else {
+            // Output sends one segment beyond the congestion window.
+            io.counters.inc(Counter::TailLossProbes);
+        }
+    }
+
+    /// Bytes between SND.UNA and SND.NXT that are not in the network.
+    pub(super) fn left<D>(&self, io: &Io<D>) -> u32 {
+        let recovery = self.recovery.and_then(|index| io.recoveries.get(index));
+        recovery.map_or(0, Recovery::left)
+    }
+
+    /// New data was sent: a recovery in progress must know.
+    pub(super) fn note_sent<D>(&mut self, bytes: u32, io: &mut Io<D>) {
+        if let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get_mut(index)) {
+            recovery.sent(bytes);
+        }
+    }
+
+    fn keep<D>(&self, index: u32, recovery: Recovery, io: &mut Io<D>) {
+        if let Some(place) = io.recoveries.get_mut(index) {
+            *place = recovery;
+        }
+    }
+}
+
+/// A frame in flight, as loss detection sees it: its last transmission, length and marks.
+fn sent(pool: &Pool, at: FrameRef) -> (Sent, u32, Marks) {
+    let (len, marks) = (pool.queued_len(at), pool.marks(at));
+    let sent = Sent {
+        at_us: pool.sent_at(at),
+        end: Seq(pool.seq(at)) + len,
+        retransmitted: marks.contains(Marks::RETRANSMITTED),
+    };
+    (sent, len, marks)
+}

@@ -1,0 +1,103 @@
+//! What a connection keeps while segments are missing: RFC 8985 and RFC 9937 put together.
+//!
+//! It exists only then, in a table of its own: a connection without loss never touches it. The marks of
+//! single segments are with their frames; here are their sums, and what decides.
+
+use super::congestion::CongestionControl;
+use super::prr::{Delivery, Prr};
+use super::rack::{Loss, Rack, Sent, Situation};
+use super::tcb::{Facts, Tcb};
+use crate::time::Instant;
+
+/// Microseconds of a smoothed round trip that is not known yet.
+const NO_RTT_US: u32 = 1_000_000;
+
+/// The scoreboard's sums and the algorithms' state.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Recovery {
+    rack: Rack,
+    prr: Prr,
+    /// Bytes and segments that the peer has beyond SND.UNA.
+    pub(crate) sacked: u32,
+    pub(crate) sacked_segments: u32,
+    /// Bytes lost and not sent again.
+    pub(crate) lost: u32,
+    /// Newly acknowledged or SACKed by the segment in hand.
+    pub(crate) delivered: u32,
+    /// Newly found lost by the segment in hand.
+    pub(crate) newly_lost: bool,
+}
+
+impl Recovery {
+    /// Bytes between SND.UNA and SND.NXT that are not in the network.
+    pub(crate) fn left(&self) -> u32 {
+        self.sacked + self.lost
+    }
+
+    /// Nothing is missing any more.
+    pub(crate) fn is_over(&self, tcb: &Tcb) -> bool {
+        self.left() == 0 && !tcb.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT)
+    }
+
+    /// A segment has arrived.
+    pub(crate) fn arrived(&mut self, segment: &Sent, len: u32, tcb: &mut Tcb, now: Instant) {
+        self.delivered += len;
+        if self.rack.arrived(segment, tcb.min_rtt_us, now.micros32()) {
+            tcb.reordering.seen = true;
+        }
+    }
+
+    /// RACK.reo_wnd.
+    pub(crate) fn window_us(&self, tcb: &Tcb) -> u32 {
+        let srtt = tcb.rtt.srtt().map_or(NO_RTT_US, |srtt| srtt.as_micros() as u32);
+        tcb.reordering.window_us(&Situation {
+            in_recovery: tcb.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT),
+            sacked_segments: self.sacked_segments,
+            min_rtt_us: tcb.min_rtt_us.min(srtt),
+            srtt_us: srtt,
+        })
+    }
+
+    pub(crate) fn judge(&self, segment: &Sent, window_us: u32, now: Instant) -> Loss {
+        self.rack.judge(segment, window_us, now.micros32())
+    }
+
+    pub(crate) fn is_overdue(&self, segment: &Sent, window_us: u32, now: Instant) -> bool {
+        self.rack.is_overdue(segment, window_us, now.micros32())
+    }
+
+    /// Bytes were sent, first or again.
+    pub(crate) fn sent(&mut self, bytes: u32) {
+        self.prr.sent(bytes);
+    }
+
+    /// The first loss of a window: fast recovery begins (RFC 5681 section 3.2, RFC 9937 section 6).
+    pub(crate) fn begin(&mut self, in_flight: u32, tcb: &mut Tcb) {
+        tcb.congestion.on_loss(in_flight);
+        tcb.recover = tcb.snd_max - 1;
+        tcb.facts |= Facts::RECOVERY;
+        tcb.facts -= Facts::TIMING | Facts::PROBE_OUT;
+        self.prr = Prr::new(in_flight);
+    }
+
+    /// After an ACK: the recovery's end, or its congestion window. `in_flight`: bytes from SND.UNA to
+    /// SND.NXT.
+    pub(crate) fn conclude(&mut self, advanced: bool, in_flight: u32, tcb: &mut Tcb) {
+        let recovering = tcb.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT);
+        let pipe = in_flight.saturating_sub(self.left());
+        if recovering && tcb.snd_una.after(tcb.recover) {
+            if tcb.has(Facts::RECOVERY) {
+                tcb.congestion.on_recovery_end(pipe);
+            }
+            tcb.facts -= Facts::RECOVERY | Facts::TIMED_OUT;
+            tcb.reordering.on_recovery_end();
+        }
+        if tcb.has(Facts::RECOVERY) {
+            let safe = advanced && !self.newly_lost;
+            let delivery = Delivery { bytes: self.delivered, in_flight: pipe, safe };
+            let ssthresh = tcb.congestion.ssthresh();
+            tcb.recovery_cwnd = self.prr.on_ack(&delivery, ssthresh, u32::from(tcb.snd_mss));
+        }
+        (self.delivered, self.newly_lost) = (0, false);
+    }
+}
