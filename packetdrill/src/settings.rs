@@ -14,8 +14,9 @@ use std::time::Duration;
 use sidestep::tcp::TcpConfig;
 
 /// Sysctls that are read from the kernel.
-const SYSCTLS: [&str; 7] = [
+const SYSCTLS: [&str; 8] = [
     "tcp_timestamps",
+    "tcp_sack",
     "tcp_window_scaling",
     "tcp_syn_retries",
     "tcp_fin_timeout",
@@ -84,12 +85,18 @@ impl Settings {
         if !self.from_kernel {
             return;
         }
+        // One that this kernel doesn't have changes nothing.
+        let read = |name| std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok();
         for name in SYSCTLS {
-            // One that this kernel doesn't have changes nothing.
-            let text = std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}"));
-            if let Some(value) = text.ok().and_then(|text| text.trim().parse().ok()) {
+            if let Some(value) = read(name).and_then(|text| text.trim().parse().ok()) {
                 self.sysctl(name, value);
             }
+        }
+        // Smallest, initial and largest receive buffer: Linux scales windows for the largest.
+        let rmem = read("tcp_rmem");
+        let largest = rmem.as_deref().and_then(|text| text.split_whitespace().nth(2));
+        if let Some(largest) = largest.and_then(|text| text.parse().ok()) {
+            self.tcp.receive_buffer = largest;
         }
     }
 
@@ -101,8 +108,7 @@ impl Settings {
         match name.strip_prefix("net.ipv4.").unwrap_or(name) {
             "tcp_timestamps" => tcp.timestamps = value != 0,
             "tcp_window_scaling" => tcp.window_scaling = value != 0,
-            // Selective acknowledgements have no switch yet.
-            "tcp_sack" => {}
+            "tcp_sack" => tcp.sack = value != 0,
             "tcp_syn_retries" | "tcp_synack_retries" => tcp.syn_retries = value.min(255) as u8,
             "tcp_fin_timeout" => tcp.fin_wait_2 = seconds,
             "tcp_keepalive_time" => self.keep_alive_idle = seconds,
@@ -126,11 +132,11 @@ mod tests {
 
     #[test]
     fn flags_set_what_they_name() {
-        let settings = Settings::parse("mtu=1040, local=fd::1,net.ipv4.tcp_timestamps=0");
+        let settings = Settings::parse("mtu=1040, local=fd::1,net.ipv4.tcp_sack=0");
         let settings = settings.expect("good flags");
         assert_eq!(settings.mtu, 1_040);
         assert_eq!(settings.locals, ["fd::1".parse::<IpAddr>().expect("an address")]);
-        assert!(!settings.tcp.timestamps && settings.tcp.window_scaling);
+        assert!(!settings.tcp.sack && settings.tcp.timestamps);
     }
 
     #[test]
