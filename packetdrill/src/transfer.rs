@@ -98,11 +98,9 @@ impl Stack {
         let id = self.sockets.get(fd).ok()?.connection().ok()?;
         let status = self.facade()?.status(id)?;
         let why = status.ended.filter(|why| *why != Close::Finished)?;
-        // A reset after the peer's FIN is a broken pipe.
-        let broken = why == Close::Reset && status.fin;
         let socket = self.sockets.get_mut(fd).ok()?;
         let first = !std::mem::replace(&mut socket.told, true);
-        first.then(|| if broken { Errno(libc::EPIPE) } else { Errno::of(why) })
+        first.then(|| Errno::of(why))
     }
 
     fn try_write(&mut self, fd: RawFd, bytes: &[u8]) -> Attempt<usize> {

@@ -77,11 +77,12 @@ fn a_reset_is_told_once() {
 }
 
 #[test]
-fn a_reset_after_the_peers_fin_is_a_broken_pipe() {
+fn a_reset_after_the_peers_fin_is_told_as_well() {
     let driver = Driver::new("");
     let mut peer = Peer::new(&driver, Family::V4);
     let (_, fd) = peer.accepted();
     peer.send(FIN | ACK, &[]);
     peer.send(RST | ACK, &[]);
+    assert_eq!(driver.write(fd, b"x"), Err(libc::ECONNRESET));
     assert_eq!(driver.write(fd, b"x"), Err(libc::EPIPE));
 }
