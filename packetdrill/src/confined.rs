@@ -9,8 +9,8 @@ use crate::stack::Stack;
 pub(crate) struct Confined(Stack);
 
 // SAFETY: what is not `Send` in a stack is reference counts (the pool's, the wire's) whose every
-// holder lies inside of the same stack: `Stack` gives out no handle to them, only bytes and numbers.
-// So whoever holds the lock is the only one to touch any of them.
+// holder lies inside of the same stack: `Stack` gives out no handle to them, only bytes and
+// numbers. So whoever holds the lock is the only one to touch any of them.
 unsafe impl Send for Confined {}
 
 impl Confined {

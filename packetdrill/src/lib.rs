@@ -1,9 +1,10 @@
 //! Sidestep's TCP as a shared object for packetdrill: `packetdrill --so_filename=… script.pkt`.
 //!
 //! packetdrill looks up [`abi`]'s one exported function, which fills a table of callbacks: system
-//! calls, `netdev_send` and `netdev_receive` for packets, `usleep` and `gettimeofday` for time. Behind
-//! them stands one engine over the virtual device. Time is virtual: it moves when packetdrill sleeps,
-//! looks at the clock or waits for a packet, and then jumps from one deadline to the next.
+//! calls, `netdev_send` and `netdev_receive` for packets, `usleep` and `gettimeofday` for time.
+//! Behind them stands one engine over the virtual device. Time is virtual: it moves when
+//! packetdrill sleeps, looks at the clock or waits for a packet, and then jumps from one deadline
+//! to the next.
 //!
 //! Two threads call: the one that runs the script, which never waits here, and the one that
 //! packetdrill keeps for calls that block. One lock around everything keeps them apart.

@@ -57,7 +57,8 @@ impl Shared {
         self.block_on(fd, |stack| stack.try_accept(fd))
     }
 
-    /// Tries until there is something to give, if the socket and the thread may wait; `EAGAIN` if not.
+    /// Tries until there is something to give, if the socket and the thread may wait; `EAGAIN` if
+    /// not.
     pub(crate) fn block_on<T>(
         &self,
         fd: RawFd,

@@ -23,8 +23,8 @@ pub(crate) struct Waiter {
     poked: bool,
 }
 
-/// How long, in real time, a blocked call waits for the other thread to move time on before it does so
-/// itself. packetdrill waits a second for it at the end of a script, and then gives up.
+/// How long, in real time, a blocked call waits for the other thread to move time on before it does
+/// so itself. packetdrill waits a second for it at the end of a script, and then gives up.
 const REAL_PATIENCE: Duration = Duration::from_millis(300);
 
 type Guard<'a> = MutexGuard<'a, Confined>;

@@ -1,7 +1,8 @@
 //! Cuts what a script injects into packets that a link carries.
 //!
-//! Scripts speak of segments as large as 64 KiB, which a kernel's TUN device takes whole. Frames here
-//! are as large as the link's MTU, so a large segment arrives as its sender's card would send it.
+//! Scripts speak of segments as large as 64 KiB, which a kernel's TUN device takes whole. Frames
+//! here are as large as the link's MTU, so a large segment arrives as its sender's card would send
+//! it.
 
 const TCP: u8 = 6;
 const FIN_PSH: u8 = 0x01 | 0x08;
@@ -14,8 +15,8 @@ struct Layout {
     payload: usize,
 }
 
-/// The packet, or its pieces of at most `mtu` bytes. What is not TCP or not well formed stays whole:
-/// the engine is to see it as it is.
+/// The packet, or its pieces of at most `mtu` bytes. What is not TCP or not well formed stays
+/// whole: the engine is to see it as it is.
 pub(crate) fn split(packet: &[u8], mtu: usize) -> Vec<Vec<u8>> {
     let layout = layout(packet).filter(|layout| packet.len() > mtu && mtu > layout.payload);
     let Some(Layout { tcp, payload }) = layout else { return vec![packet.to_vec()] };

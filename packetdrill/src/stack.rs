@@ -69,8 +69,8 @@ impl Stack {
         }
     }
 
-    /// Makes the engine if there is none. It starts when the first call or packet tells an address of
-    /// ours, so that what scripts set before is known.
+    /// Makes the engine if there is none. It starts when the first call or packet tells an address
+    /// of ours, so that what scripts set before is known.
     fn start(&mut self, local: Option<IpAddr>) -> io::Result<&mut Running> {
         if self.running.is_none() {
             self.settings.read_sysctls();

@@ -1,8 +1,9 @@
 //! Our packet scripts (`tests/packet/scripts`), run by the stock packetdrill.
 //!
-//! It is looked for in `$PACKETDRILL` and on `PATH`; without it there is nothing to run. It compares by
-//! letter what our own judge compares by meaning, and its grammar is narrower: `differs.txt` lists the
-//! scripts that say something it cannot see the same way, each with the reason.
+//! It is looked for in `$PACKETDRILL` and on `PATH`; without it there is nothing to run. It
+//! compares by letter what our own judge compares by meaning, and its grammar is narrower:
+//! `differs.txt` lists the scripts that say something it cannot see the same way, each with the
+//! reason.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -128,8 +129,8 @@ fn flags(text: &str, family: Family) -> String {
     words.fold(format!("mtu={mtu}"), |flags, word| flags + "," + word)
 }
 
-/// The script without its own `--mtu`, which is ours to give; with a note behind each error, and with
-/// options padded, as the stock grammar asks.
+/// The script without its own `--mtu`, which is ours to give; with a note behind each error, and
+/// with options padded, as the stock grammar asks.
 fn in_stock_grammar(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.starts_with("--"));
     lines.map(|line| padded(&noted(line)) + "\n").collect()

@@ -26,7 +26,8 @@ type User = *mut c_void;
 /// packetdrill's table of callbacks.
 ///
 /// `fcntl` and `ioctl` are variadic in C. Here they take the one argument that there can be: on Linux's
-/// x86-64 and AArch64 a variadic call passes it as any other. It is read only where the command has one.
+/// x86-64 and AArch64 a variadic call passes it as any other. It is read only where the command has
+/// one.
 #[repr(C)]
 pub(crate) struct Interface {
     pub(crate) userdata: User,
@@ -107,7 +108,8 @@ pub(crate) extern "C" fn packetdrill_interface_init(
     let flags = if flags.is_null() {
         ""
     } else {
-        // SAFETY: packetdrill gives its option's text, ended by NUL, which lives as long as it does.
+        // SAFETY: packetdrill gives its option's text, ended by NUL, which lives as long as it
+        // does.
         unsafe { CStr::from_ptr(flags) }.to_str().unwrap_or("?")
     };
     let settings = Settings::parse(flags).unwrap_or_else(|error| {

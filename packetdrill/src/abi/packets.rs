@@ -1,8 +1,8 @@
 //! Callbacks of the wire and of the clock.
 //!
 //! # Safety
-//! Of every function here: `user` is the table's and was not freed; other pointers are valid, or null
-//! where that is looked for.
+//! Of every function here: `user` is the table's and was not freed; other pointers are valid, or
+//! null where that is looked for.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_int, c_longlong, c_uint, c_void};
@@ -21,7 +21,8 @@ pub(super) unsafe extern "C" fn netdev_send(user: User, buf: *const c_void, n: s
     give_nothing(packet.and_then(|packet| shared.netdev_send(packet)))
 }
 
-/// Gives no bytes if nothing comes: packetdrill then says that it got no packet, and the script fails.
+/// Gives no bytes if nothing comes: packetdrill then says that it got no packet, and the script
+/// fails.
 pub(super) unsafe extern "C" fn netdev_receive(
     user: User,
     buf: *mut c_void,

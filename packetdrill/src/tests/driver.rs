@@ -16,7 +16,8 @@ pub(super) type Given = Result<usize, i32>;
 /// A table filled by [`packetdrill_interface_init`], freed with it.
 pub(super) struct Driver(Interface);
 
-// SAFETY: packetdrill calls the table's functions from two threads as well; that is what they are for.
+// SAFETY: packetdrill calls the table's functions from two threads as well; that is what they are
+// for.
 unsafe impl Sync for Driver {}
 
 impl Drop for Driver {

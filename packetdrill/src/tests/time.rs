@@ -10,8 +10,8 @@ use super::segments::segment::{ACK, PSH, SYN};
 /// Longer than the engine takes to do what is due, in microseconds of virtual time.
 const SOON: i64 = 100;
 
-/// Runs `blocked` on a thread of its own and `script` on this one, which comes second: it waits until
-/// the call is blocked.
+/// Runs `blocked` on a thread of its own and `script` on this one, which comes second: it waits
+/// until the call is blocked.
 fn beside<T: Send>(
     driver: &Driver,
     blocked: impl FnOnce() -> T + Send,
