@@ -1,5 +1,5 @@
-//! What the command says when it is asked for what can't be had: exit code 2, one message that names
-//! what was tried, what the system answered and what to do, and nothing left behind.
+//! What the command says when it is asked for what can't be had: exit code 2, one message that
+//! names what was tried, what the system answered and what to do, and nothing left behind.
 #![cfg(all(feature = "cli", feature = "af-xdp", feature = "kernel", feature = "tap"))]
 
 mod common;
@@ -8,9 +8,9 @@ mod served;
 
 use std::fs;
 use std::net::TcpListener;
-use std::process::Command;
+use std::process::{Command, Output};
 
-use served::{Net, Served, refused};
+use served::{Net, Served};
 use sidestep::device::af_xdp::{AfXdp, AfXdpConfig, Mode, Steer};
 use sidestep::device::{Pool, PoolConfig};
 use sidestep::runtime::Interface;
@@ -99,6 +99,13 @@ fn a_malformed_file_is_named_with_line_and_key() {
     fs::remove_file(&path).expect("there");
     let message = refused(here(&["serve", "--config", name]));
     contains(&message, &["machine: ", name, "No such file", "--config"]);
+}
+
+#[test]
+fn statistics_need_a_file_that_can_be_written() {
+    let listen = ["serve", "--backend", "kernel", "--listen", "127.0.0.1:0"];
+    let message = refused(here(&[&listen[..], &["--stats-json", "/no/such/place/s"]].concat()));
+    contains(&message, &["machine: ", "/no/such/place/s", "No such file", "--stats-json"]);
 }
 
 #[test]
@@ -237,4 +244,20 @@ fn check_says_what_would_be_picked() {
     contains(&text, &["driver veth", "10.9.0.1/24", "queue 0: copy", "zero-copy", "CAP_BPF yes"]);
     contains(&text, &["would pick    --backend af-xdp"]);
     assert!(!net.has_program());
+}
+
+/// Runs a command that must be refused: exit code 2, nothing on stdout, one message on stderr.
+fn refused(mut command: Command) -> String {
+    let Output { status, stdout, stderr } = command.output().expect("coreutils");
+    let said = String::from_utf8_lossy(&stderr);
+    assert_eq!(status.code(), Some(2), "{command:?}: {said}");
+    assert!(stdout.is_empty(), "{command:?}: {}", String::from_utf8_lossy(&stdout));
+    let message = said.strip_prefix("sidestep: error: ").unwrap_or_else(|| {
+        panic!("{command:?}: {said:?} is not one of our messages");
+    });
+    assert_eq!(message.trim_end().lines().count(), 1, "{command:?}: {message}");
+    for ugly in ["Error {", "Os {", "panicked", "RUST_BACKTRACE", "Some("] {
+        assert!(!message.contains(ugly), "{command:?}: {message}");
+    }
+    message.trim_end().to_owned()
 }

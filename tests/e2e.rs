@@ -1,19 +1,24 @@
-//! The whole path over veth: curl, wrk and kernel sockets at one end, `sidestep serve` at the other.
+//! The whole path over veth: curl, wrk and kernel sockets at one end, `sidestep serve` at the
+//! other.
 #![cfg(all(feature = "cli", feature = "af-xdp", feature = "kernel", feature = "tap"))]
 
 mod common;
 #[path = "common/served.rs"]
 mod served;
+#[path = "e2e/tagged.rs"]
+mod tagged;
 #[path = "e2e/traffic.rs"]
 mod traffic;
 
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use served::{Net, PATIENCE, Served, within};
+use served::{Net, PATIENCE, Served, program, within};
+use tagged::RawEnd;
 use traffic::{Blob, Wrk, connect, echoed, ping};
 
 const LISTEN: [&str; 4] = ["--listen", "10.9.0.1:80", "--listen", "[fd09::1]:80"];
@@ -22,8 +27,15 @@ const AF_XDP: [&str; 2] = ["--backend", "af-xdp"];
 /// 100 MiB, as people say.
 const LARGE: usize = 100 << 20;
 
+/// `sidestep serve` on `srv0`, ready.
+fn serve_on_srv0(net: &Net, arguments: &[&str]) -> Served {
+    let on = ["serve", "--interface", "srv0"];
+    Served::start_program(&program(), &net.server, &[&on[..], arguments].concat())
+}
+
+/// The same over AF_XDP on the usual addresses.
 fn serve(net: &Net, arguments: &[&str]) -> Served {
-    net.serve(&[&AF_XDP[..], &LISTEN, arguments].concat())
+    serve_on_srv0(net, &[&AF_XDP[..], &LISTEN, arguments].concat())
 }
 
 #[test]
@@ -55,26 +67,40 @@ fn curl_fetches_and_posts_100_mib_over_both_families() {
     server.stop();
 }
 
-/// The program of this test run alone has `--fault`: a release build has not.
+/// A server behind a network that drops, duplicates and delays 2 % of the frames each way. The
+/// program of this test run alone has `--fault`: a release build has not.
+fn serve_badly(net: &Net, app: &[&str]) -> Served {
+    let fixed = ["serve", "--interface", "srv0", "--fault", "2"];
+    let arguments = [&fixed[..], &AF_XDP, &LISTEN, app].concat();
+    Served::start_program(env!("CARGO_BIN_EXE_sidestep"), &net.server, &arguments)
+}
+
 #[test]
-fn bytes_survive_loss_duplication_and_reordering() {
-    let Some(net) = Net::new("loss") else { return };
-    let blob = Blob::new(LARGE / 4);
-    let start = |app: &[&str]| {
-        let fixed = ["serve", "--interface", "srv0", "--fault", "2"];
-        let arguments = [&fixed[..], &AF_XDP, &LISTEN, app].concat();
-        Served::start_program(env!("CARGO_BIN_EXE_sidestep"), &net.server, &arguments)
-    };
-    let server = start(&["--app", "files", "--root", blob.directory()]);
-    for host in ["10.9.0.1", "[fd09::1]"] {
+fn fetched_bytes_survive_loss_duplication_and_reordering() {
+    let Some(net) = Net::new("lossget") else { return };
+    let blob = Blob::new(LARGE);
+    let server = serve_badly(&net, &["--app", "files", "--root", blob.directory()]);
+    let fetch = |host: &str| {
         let fetch = format!("curl -sS --fail http://{host}/blob | sha256sum");
         assert_eq!(net.at_client(&["sh", "-c", &fetch]), blob.sha256sum(), "{host}");
-    }
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| fetch("10.9.0.1"));
+        scope.spawn(|| fetch("[fd09::1]"));
+    });
     server.stop();
-    let server = start(&["--app", "echo"]);
-    for at in ["10.9.0.1:80", "[fd09::1]:80"] {
-        net.client.inside(|| echoed(at, &blob)).expect("inside");
-    }
+}
+
+#[test]
+fn posted_bytes_survive_loss_duplication_and_reordering() {
+    let Some(net) = Net::new("losspost") else { return };
+    let blob = Blob::new(LARGE);
+    let server = serve_badly(&net, &["--app", "echo"]);
+    let echo = |at: &str| net.client.inside(|| echoed(at, &blob)).expect("inside");
+    thread::scope(|scope| {
+        scope.spawn(|| echo("10.9.0.1:80"));
+        scope.spawn(|| echo("[fd09::1]:80"));
+    });
     server.stop();
 }
 
@@ -158,7 +184,7 @@ fn a_drain_lets_transfers_finish_and_takes_nothing_new() {
     let Some(net) = Net::new("drain") else { return };
     for backend in ["af-xdp", "kernel"] {
         let arguments = ["--backend", backend, "--listen", "10.9.0.1:80", "--drain", "15s"];
-        let mut server = net.serve(&arguments);
+        let mut server = serve_on_srv0(&net, &arguments);
         let get = b"GET /bytes/4000000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
         let rest = net.client.inside(|| {
             let mut slow = connect("10.9.0.1:80");
@@ -204,7 +230,7 @@ fn an_address_of_our_own_answers_arp_ping_and_tcp() {
     let Some(net) = Net::new("owned") else { return };
     let own = ["--address", "10.9.0.7/24", "--address", "fd09::7/64"];
     let listen = ["--listen", "10.9.0.7:80", "--listen", "[fd09::7]:80"];
-    let server = net.serve(&[&AF_XDP[..], &own, &listen].concat());
+    let server = serve_on_srv0(&net, &[&AF_XDP[..], &own, &listen].concat());
     assert_eq!(
         server.ready,
         "ready backend=af-xdp mode=copy listen=10.9.0.7:80,[fd09::7]:80 queues=1"
@@ -228,13 +254,32 @@ fn an_address_of_our_own_answers_arp_ping_and_tcp() {
 #[test]
 fn a_tag_of_802_1q_comes_back() {
     let Some(net) = Net::new("vlan") else { return };
-    let link = ["link", "add", "link", "cli0", "name", "cli0.5", "type", "vlan", "id", "5"];
-    net.client.ip(&link).expect("a VLAN");
-    net.client.ip(&["address", "add", "10.9.5.2/24", "dev", "cli0.5"]).expect("an address");
-    net.client.ip(&["link", "set", "dev", "cli0.5", "up"]).expect("up");
     let own = ["--address", "10.9.5.1/24", "--listen", "10.9.5.1:80"];
-    let server = net.serve(&[&AF_XDP[..], &own].concat());
-    assert_eq!(net.at_client(&["curl", "-sS", "http://10.9.5.1/"]), "Hello, World!");
+    let server = serve_on_srv0(&net, &[&AF_XDP[..], &own].concat());
+    let asks = || {
+        let mut wire = RawEnd::open("cli0", "10.9.5.2");
+        let arp = wire.ask(&tagged::arp_request(wire.mac()), tagged::is_arp_reply);
+        let mac = arp.expect("an ARP reply with our tag")[6..12].try_into().expect("six bytes");
+        let syn = tagged::syn(wire.mac(), mac);
+        let answer = wire.ask(&syn, tagged::is_syn_ack);
+        assert!(answer.is_some(), "no SYN-ACK with our tag");
+    };
+    net.client.inside(asks).expect("inside");
+    server.stop();
+}
+
+#[test]
+fn checksums_left_to_the_hardware_are_warned_of_and_may_be_accepted() {
+    let Some(net) = Net::new("partial") else { return };
+    net.client.run("ethtool", &["-K", "cli0", "tx", "on"]).expect("ethtool");
+    let url = "http://10.9.0.1/";
+    let server = serve(&net, &[]);
+    let curl = net.client.run("curl", &["-sS", "-m", "3", url]);
+    assert!(curl.is_err(), "half a checksum was taken for a whole one");
+    let said = server.stop();
+    assert!(said.contains("wrong checksums") && said.contains("ethtool -K"), "{said}");
+    let server = serve(&net, &["--accept-partial-checksums"]);
+    assert_eq!(net.at_client(&["curl", "-sS", url]), "Hello, World!");
     server.stop();
 }
 
@@ -246,7 +291,7 @@ fn the_same_application_runs_over_tap() {
     tap(&["address", "add", "10.8.0.1/24", "dev", "tap7"]);
     let own = ["--address", "10.8.0.2/24", "--listen", "10.8.0.2:80"];
     let start = ["serve", "--backend", "tap", "--interface", "tap7"];
-    let server = Served::start(&net.server, &[&start[..], &own].concat());
+    let server = Served::start_program(&program(), &net.server, &[&start[..], &own].concat());
     assert_eq!(server.ready, "ready backend=tap mode=tap listen=10.8.0.2:80 queues=1");
     let got = net.server.run("curl", &["-sS", "-m", "10", "http://10.8.0.2/"]);
     assert_eq!(got.expect("an answer"), "Hello, World!");
@@ -259,15 +304,16 @@ fn the_demonstration_leaves_nothing_behind() {
         return;
     }
     for (arguments, interrupted) in [(["--seconds", "1"], false), (["--seconds", "37"], true)] {
-        let mut demo = std::process::Command::new(served::program());
+        let mut demo = Command::new(program());
         demo.arg("demo").args(arguments);
-        let demo = demo.stdout(std::process::Stdio::piped()).spawn().expect("the program");
+        demo.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let demo = demo.spawn().expect("the program");
         let pid = demo.id();
         if interrupted {
             let ours = || traffic::namespaces(pid).len() == 2;
             assert!(within(PATIENCE, ours), "the demonstration never began");
             thread::sleep(Duration::from_secs(1));
-            let kill = std::process::Command::new("kill").args(["-INT", &pid.to_string()]).status();
+            let kill = Command::new("kill").args(["-INT", &pid.to_string()]).status();
             assert!(kill.expect("kill").success());
         }
         let output = demo.wait_with_output().expect("our child");
@@ -277,6 +323,6 @@ fn the_demonstration_leaves_nothing_behind() {
         assert_eq!(said.contains("requests/s"), !interrupted, "{said}");
         assert_eq!(traffic::namespaces(pid), [""; 0]);
         assert_eq!(traffic::processes(&["wrk", "-d37s"]), 0);
-        assert_eq!(traffic::processes(&[&served::program(), "serve", "100ms"]), 0);
+        assert_eq!(traffic::processes(&[&program(), "serve", "100ms"]), 0);
     }
 }

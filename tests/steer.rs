@@ -99,7 +99,8 @@ struct Bench {
 }
 
 impl Bench {
-    /// What the program does with `frame`: its verdict and the counter that moved (of two, the first).
+    /// What the program does with `frame`: its verdict and the counter that moved (of two, the
+    /// first).
     fn run(&mut self, frame: &[u8]) -> (Verdict, &'static str) {
         let before = self.steer.counters();
         let verdict = self.steer.run(frame, &mut self.out).expect("the kernel runs the program");

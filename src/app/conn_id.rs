@@ -6,8 +6,9 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CoreId(pub u8);
 
-/// Names one connection for as long as it lives, and never another one soon after: core, slot and the
-/// slot's generation (28 bits, so a stale name is mistaken only after 268 million uses of one slot).
+/// Names one connection for as long as it lives, and never another one soon after: core, slot and
+/// the slot's generation (28 bits, so a stale name is mistaken only after 268 million uses of one
+/// slot).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConnId(u64);
 

@@ -35,8 +35,8 @@ pub enum PostError<M> {
 }
 
 impl<M: Send> Mailbox<M> {
-    /// Posts `message` to `App::on_message` of the connection. If the connection is gone by then, the
-    /// message is dropped and counted.
+    /// Posts `message` to `App::on_message` of the connection. If the connection is gone by then,
+    /// the message is dropped and counted.
     ///
     /// # Errors
     /// [`PostError`], with the message.

@@ -1,8 +1,9 @@
 //! The public callback API: what an application is to Sidestep, on every backend.
 //!
-//! An application implements [`App`]; there is one value of it per core, and everything it is given is
-//! borrowed for the length of one callback. Commands to [`Tx`] take effect after the callback returns:
-//! no callback is ever entered from inside another, and none runs on a connection that is gone.
+//! An application implements [`App`]; there is one value of it per core, and everything it is given
+//! is borrowed for the length of one callback. Commands to [`Tx`] take effect after the callback
+//! returns: no callback is ever entered from inside another, and none runs on a connection that is
+//! gone.
 
 mod close;
 mod conn_id;
@@ -26,8 +27,8 @@ pub(crate) use tx::{Commands, Outbox, TxContext};
 /// A server or client application: one value per core, called back by the engine of that core.
 ///
 /// Nothing here needs `Send`, `Sync` or `'static`: only the factory that makes the value crosses
-/// threads. Callbacks run to completion on the core's thread, so a slow one delays every connection of
-/// the core.
+/// threads. Callbacks run to completion on the core's thread, so a slow one delays every connection
+/// of the core.
 pub trait App {
     /// State of one connection, kept inline in its slot.
     type Conn;
@@ -56,8 +57,8 @@ pub trait App {
     /// Another thread posted a message to this connection.
     fn on_message(&mut self, _conn: &mut Self::Conn, _message: Self::Message, _tx: &mut Tx<'_>) {}
 
-    /// The server begins to shut down: once for each open connection. Finish what is idle here; what
-    /// is not done when the drain time is over is reset.
+    /// The server begins to shut down: once for each open connection. Finish what is idle here;
+    /// what is not done when the drain time is over is reset.
     fn on_drain(&mut self, _conn: &mut Self::Conn, _tx: &mut Tx<'_>) {}
 
     /// The connection is over: exactly once for each that was opened, with its state by value.

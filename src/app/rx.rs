@@ -98,8 +98,8 @@ impl Rx<'_> {
     }
 }
 
-/// Makes byte `n` of the queue the first byte of a frame, copying the front part of the frame that it
-/// lies in to a new one. `None` if that needs a frame and there is none. O(frames before `n`).
+/// Makes byte `n` of the queue the first byte of a frame, copying the front part of the frame that
+/// it lies in to a new one. `None` if that needs a frame and there is none. O(frames before `n`).
 pub(crate) fn split_at(pool: &Pool, queue: &mut FrameQueue, n: u32, place: Place) -> Option<()> {
     let (mut before, mut at, mut left) = (FrameRef::NONE, queue.front(), n);
     while let Some(here) = at.some() {
@@ -116,7 +116,8 @@ pub(crate) fn split_at(pool: &Pool, queue: &mut FrameQueue, n: u32, place: Place
     Some(())
 }
 
-/// Splits the frame behind `before` so that its first `n` bytes come to lie in a frame of their own.
+/// Splits the frame behind `before` so that its first `n` bytes come to lie in a frame of their
+/// own.
 pub(crate) fn split_frame(
     pool: &Pool,
     queue: &mut FrameQueue,

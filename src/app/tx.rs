@@ -100,9 +100,9 @@ impl Tx<'_> {
         written
     }
 
-    /// Lets `f` write up to `max` bytes in place. `f` is called with the free part of one frame after
-    /// the other and returns how much it wrote; less than it was given ends the call. Returns the
-    /// bytes written. If there was space for less than `max`, one `on_space` follows.
+    /// Lets `f` write up to `max` bytes in place. `f` is called with the free part of one frame
+    /// after the other and returns how much it wrote; less than it was given ends the call. Returns
+    /// the bytes written. If there was space for less than `max`, one `on_space` follows.
     ///
     /// # Panics
     /// If `f` returns more than it was given.
@@ -162,8 +162,8 @@ impl Tx<'_> {
         self.commands.abort = true;
     }
 
-    /// Sets the connection's timer to fire once after `after` (resolution 131 µs, at most 39 hours),
-    /// in place of what it was set to; `None` cancels it.
+    /// Sets the connection's timer to fire once after `after` (resolution 131 µs, at most 39
+    /// hours), in place of what it was set to; `None` cancels it.
     pub fn set_timer(&mut self, after: Option<Duration>) {
         self.commands.timer = Some(after);
     }

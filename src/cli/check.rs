@@ -69,7 +69,7 @@ fn huge_pages() -> String {
     let count = |name| read(&format!("/sys/kernel/mm/hugepages/hugepages-2048kB/{name}_hugepages"));
     let (free, all) = (count("free"), count("nr"));
     let frames = if matches!(free.as_str(), "0" | "unknown") {
-        "frames will lie on ordinary pages, merged where the kernel can (more: sysctl vm.nr_hugepages)"
+        "frames will lie on ordinary pages, merged where the kernel can (sysctl vm.nr_hugepages)"
     } else {
         "frames will lie on them as far as they go"
     };

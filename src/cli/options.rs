@@ -75,7 +75,7 @@ pub(crate) struct Options {
     /// discard: reads and forgets;
     /// chargen: sends characters without end;
     /// files: HTTP, files below --root
-    #[arg(long, value_name = "hello|echo|discard|chargen|files")]
+    #[arg(long, value_name = "hello|echo|discard|chargen|files", verbatim_doc_comment)]
     #[serde(deserialize_with = "text")]
     pub(crate) app: Option<AppName>,
 
@@ -86,18 +86,20 @@ pub(crate) struct Options {
     /// How bytes reach the application [default: auto]
     ///
     /// auto: af-xdp where it can be had, else kernel, and says why on stderr;
-    /// af-xdp: this program's own TCP over AF_XDP sockets (needs CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF);
+    /// af-xdp: this program's own TCP over AF_XDP (needs CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF);
     /// tap: the same over a TAP device (needs CAP_NET_ADMIN);
     /// kernel: ordinary kernel sockets
-    #[arg(long, value_name = "auto|af-xdp|tap|kernel")]
+    #[arg(long, value_name = "auto|af-xdp|tap|kernel", verbatim_doc_comment)]
     #[serde(deserialize_with = "text")]
     pub(crate) backend: Option<Backend>,
 
     /// How AF_XDP moves packets [default: auto]
     ///
-    /// auto tries the others in their order: zero-copy (the driver uses our frames), copy (the driver
-    /// runs the XDP program), generic (the kernel runs it, any driver)
-    #[arg(long, value_name = "auto|zero-copy|copy|generic")]
+    /// auto: the first of the others that works;
+    /// zero-copy: the driver receives into our frames and sends from them;
+    /// copy: the driver runs the XDP program, the kernel copies;
+    /// generic: the kernel runs the XDP program, on any driver
+    #[arg(long, value_name = "auto|zero-copy|copy|generic", verbatim_doc_comment)]
     #[serde(deserialize_with = "text")]
     pub(crate) mode: Option<Mode>,
 
@@ -116,12 +118,12 @@ pub(crate) struct Options {
     /// busy: looks again at once, lowest latency, one whole processor;
     /// sleep: sleeps until something comes;
     /// adaptive: looks for 50 µs, then sleeps
-    #[arg(long, value_name = "busy|sleep|adaptive")]
+    #[arg(long, value_name = "busy|sleep|adaptive", verbatim_doc_comment)]
     #[serde(deserialize_with = "text")]
     pub(crate) poll: Option<Poll>,
 
-    /// Address that the kernel does not have and that this server takes for itself, ARP, NDP and ping
-    /// included: 10.9.0.7/24. May be repeated
+    /// Address that the kernel does not have and that this server takes for itself, ARP, NDP and
+    /// ping included: 10.9.0.7/24. May be repeated
     #[arg(long, value_name = "CIDR")]
     #[serde(deserialize_with = "texts")]
     pub(crate) address: Vec<Cidr>,
@@ -146,8 +148,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) stats_json: Option<PathBuf>,
 
-    /// Take TCP segments whose checksum is only begun: what a veth peer sends unless `ethtool -K IF tx
-    /// off` is said at its end
+    /// Take TCP segments whose checksum is only begun: what a veth peer sends unless `ethtool -K IF
+    /// tx off` is said at its end
     #[arg(long)]
     pub(crate) accept_partial_checksums: bool,
 

@@ -69,5 +69,5 @@ fn files(root: Option<&Path>) -> Result<Files, Error> {
     let root = root.ok_or_else(|| {
         Error::configuration("--app files has nothing to serve: say --root DIRECTORY")
     })?;
-    Files::new(root).map_err(|error| Error::Backend(error.to_string()))
+    Files::new(root).map_err(|error| Error::told(&error))
 }

@@ -1,4 +1,5 @@
-//! The two questions to a driver that netlink doesn't answer: its name, and how many queues it uses.
+//! The two questions to a driver that netlink doesn't answer: its name, and how many queues it
+//! uses.
 //!
 //! By ioctl and not from /sys, which shows the network namespace that it was mounted in and not the
 //! one of the thread that asks.

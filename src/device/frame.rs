@@ -2,9 +2,9 @@
 
 /// A view of `len` bytes, `start` bytes into one frame of a pool.
 ///
-/// Whoever has the token has the frame: there is never a second one for the same frame, and only the
-/// pool and its devices make them. A token that is dropped is a frame that is lost; give it back with
-/// [`Pool::release`](super::Pool::release).
+/// Whoever has the token has the frame: there is never a second one for the same frame, and only
+/// the pool and its devices make them. A token that is dropped is a frame that is lost; give it
+/// back with [`Pool::release`](super::Pool::release).
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a dropped frame is lost to its pool: release it"]
 pub struct Frame {

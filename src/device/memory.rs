@@ -4,7 +4,7 @@
 use core::ptr::NonNull;
 use std::io;
 
-/// What kind of pages a [`Memory`] region got.
+/// What kind of pages a `Memory` region got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pages {
     /// Explicit huge pages (`MAP_HUGETLB`).

@@ -6,8 +6,8 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-/// Moves the calling thread, and it alone, into the network namespace at `path` (as /run/netns/name),
-/// for good.
+/// Moves the calling thread, and it alone, into the network namespace at `path` (as
+/// /run/netns/name), for good.
 ///
 /// # Errors
 /// The file is missing or no namespace, or `CAP_SYS_ADMIN` is.

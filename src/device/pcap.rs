@@ -1,7 +1,7 @@
 //! Recording what goes through a device as a pcap file, for Wireshark or tcpdump.
 //!
-//! The classic format is a header of 24 bytes and one of 16 before each packet (nanosecond variant):
-//! less to write than a library for it would be to depend on.
+//! The classic format is a header of 24 bytes and one of 16 before each packet (nanosecond
+//! variant): less to write than a library for it would be to depend on.
 
 use core::time::Duration;
 use std::io::{self, Write};

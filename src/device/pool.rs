@@ -1,9 +1,10 @@
 //! A region of memory cut into frames of equal size, and the record of where each frame is.
 //!
-//! A frame is in exactly one [`Place`]. Tokens ([`Frame`]) exist only for frames that somebody has in
-//! hand; a frame in the fill ring, in a queue or with the device alone is known by its index only.
-//! A frame that was handed to the device for transmission is *posted* until the device completes it,
-//! wherever else it is: released meanwhile, it becomes free at its completion and not before.
+//! A frame is in exactly one [`Place`]. Tokens ([`Frame`]) exist only for frames that somebody has
+//! in hand; a frame in the fill ring, in a queue or with the device alone is known by its index
+//! only. A frame that was handed to the device for transmission is *posted* until the device
+//! completes it, wherever else it is: released meanwhile, it becomes free at its completion and not
+//! before.
 #![allow(unsafe_code)]
 
 use core::cell::Cell;
@@ -348,8 +349,8 @@ impl Pool {
 
     // ----- for devices -----
 
-    /// Takes a free frame for the fill ring; `None` when only the reserve is left. The number is the
-    /// frame's position in the region; times the frame size, its address in the UMEM.
+    /// Takes a free frame for the fill ring; `None` when only the reserve is left. The number is
+    /// the frame's position in the region; times the frame size, its address in the UMEM.
     pub fn take_for_fill(&self) -> Option<u32> {
         // Half of the reserve is for receiving: when applications have all other frames, the ACKs
         // that would free them must still get in.
@@ -495,7 +496,8 @@ impl Pool {
         meta.charge.set(frame.len);
     }
 
-    /// Frees one frame that the application has given back; tells whose charge to lower by how much.
+    /// Frees one frame that the application has given back; tells whose charge to lower by how
+    /// much.
     pub(crate) fn take_returned(&self) -> Option<(u64, u32)> {
         let index = self.0.returned_head.get();
         if index == NONE {

@@ -5,8 +5,8 @@ use super::pool::{Place, Pool};
 
 /// A first-in first-out list of frames of one pool.
 ///
-/// The queue owns its frames; dropping it with frames inside loses them. All operations are O(1) but
-/// where said otherwise.
+/// The queue owns its frames; dropping it with frames inside loses them. All operations are O(1)
+/// but where said otherwise.
 #[derive(Debug)]
 pub(crate) struct FrameQueue {
     head: FrameRef,

@@ -18,8 +18,8 @@ const TRANSMIT_ROOM: usize = 1_024;
 /// Settings of a [`Tap`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TapConfig {
-    /// Name of the interface, at most 15 bytes. Made if there is none; gone at the end unless it was
-    /// made persistent before.
+    /// Name of the interface, at most 15 bytes. Made if there is none; gone at the end unless it
+    /// was made persistent before.
     pub name: String,
     /// Our hardware address: not the interface's own, which is the kernel's end of the wire.
     pub mac: [u8; 6],
@@ -59,8 +59,8 @@ pub enum TapError {
     },
     /// The kernel's TAP driver is not there.
     #[error(
-        "machine: opening {CLONE_DEVICE} failed ({source}): load the driver (modprobe tun), or in a \
-         container pass the device in (--device {CLONE_DEVICE})"
+        "machine: opening {CLONE_DEVICE} failed ({source}): load the driver (modprobe tun), or in \
+         a container pass the device in (--device {CLONE_DEVICE})"
     )]
     NoDriver {
         /// What the system answered.

@@ -36,7 +36,8 @@ impl Waker {
     pub fn wake(&self) {
         if self.0.asleep.swap(false, Ordering::SeqCst) {
             let one = 1u64.to_ne_bytes();
-            // SAFETY: eight readable bytes; a full eventfd is awake already, so errors don't matter.
+            // SAFETY: eight readable bytes; a full eventfd is awake already, so errors don't
+            // matter.
             unsafe { libc::write(self.0.fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
         }
     }

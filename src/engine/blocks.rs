@@ -6,9 +6,9 @@ use crate::wire::Seq;
 use crate::wire::tcp::{MAX_SACK_BLOCKS, SackBlocks};
 
 impl<C> Slot<C> {
-    /// The blocks to report, the most recent first: a duplicate, then the block that the last segment
-    /// belongs to, then the others from the lowest on (RFC 2018 section 4). With timestamps there is
-    /// room for one fewer.
+    /// The blocks to report, the most recent first: a duplicate, then the block that the last
+    /// segment belongs to, then the others from the lowest on (RFC 2018 section 4). With timestamps
+    /// there is room for one fewer.
     pub(super) fn blocks(&self, pool: &Pool, timestamps: bool) -> SackBlocks {
         let room = MAX_SACK_BLOCKS - usize::from(timestamps);
         let mut blocks = SackBlocks::EMPTY;

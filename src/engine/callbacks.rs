@@ -197,7 +197,8 @@ impl<A: App, D: Device> Engine<A, D> {
                 return;
             }
             let Some(index) = self.starved.pop_front() else { return };
-            // The connection may be gone, and its slot another's: that one isn't marked, or waits too.
+            // The connection may be gone, and its slot another's: that one isn't marked, or waits
+            // too.
             let Some(slot) = self.slots.get(index) else { continue };
             if !slot.pending.contains(Pending::STARVED) {
                 continue;

@@ -93,8 +93,8 @@ impl<A: App, D: Device> Engine<A, D> {
         None
     }
 
-    /// The way to `remote`, as far as it is known. If it isn't yet, the SYN is not sent; it goes out
-    /// when the answer is there.
+    /// The way to `remote`, as far as it is known. If it isn't yet, the SYN is not sent; it goes
+    /// out when the answer is there.
     fn hop_to(&mut self, local: u16, remote: Addr) -> Hop {
         let ours = self.io.locals[usize::from(local)].cidr;
         let gateway = self.config.gateways.iter().find(|ip| same_family(ip, remote));

@@ -265,8 +265,8 @@ impl<A: App, D: Device> Engine<A, D> {
         self.io.now.tick().after(self.io.settings.config.time_wait)
     }
 
-    /// A connection leaves its slot for TIME-WAIT; `hash` is that of its flow. If the table is full,
-    /// the oldest makes room.
+    /// A connection leaves its slot for TIME-WAIT; `hash` is that of its flow. If the table is
+    /// full, the oldest makes room.
     pub(super) fn enter_time_wait(&mut self, index: u32, slot: &Slot<A::Conn>, hash: u64) {
         let old = Target::Connection(index).to_bits();
         if self.time_wait.is_full()

@@ -113,8 +113,8 @@ impl<D: Device> Io<D> {
         }
     }
 
-    /// Sends the payload in `frame` with headers in front; its view is the payload again afterwards.
-    /// False, and nothing sent, if the device has no room.
+    /// Sends the payload in `frame` with headers in front; its view is the payload again
+    /// afterwards. False, and nothing sent, if the device has no room.
     pub(crate) fn send(
         &mut self,
         frame: &mut Frame,
@@ -183,7 +183,8 @@ impl<D: Device> Io<D> {
         sent
     }
 
-    /// Whether one more answer to something unasked may go out (RFC 5961 section 7); counted if not.
+    /// Whether one more answer to something unasked may go out (RFC 5961 section 7); counted if
+    /// not.
     pub(crate) fn may_reply(&mut self) -> bool {
         if self.now.since(self.replies_since).as_secs() >= 1 {
             self.replies_since = self.now;
@@ -197,8 +198,8 @@ impl<D: Device> Io<D> {
         true
     }
 
-    /// Sends a packet that is neither TCP nor built from a received one: `write` fills it and returns
-    /// its length.
+    /// Sends a packet that is neither TCP nor built from a received one: `write` fills it and
+    /// returns its length.
     pub(crate) fn send_packet(&mut self, write: impl FnOnce(&mut [u8]) -> usize) -> bool {
         let Some(mut frame) = self.pool.alloc(Class::Control) else {
             self.counters.inc(Counter::DropNoFrames);

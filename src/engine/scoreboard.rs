@@ -1,7 +1,8 @@
 //! Which segments of a connection the peer has, which are lost, and sending those again.
 //!
-//! The marks are with the frames in flight, in order of sequence numbers; the sums and the decisions
-//! are [`Recovery`]'s. Every walk is over the frames of one connection, which its send buffer bounds.
+//! The marks are with the frames in flight, in order of sequence numbers; the sums and the
+//! decisions are [`Recovery`]'s. Every walk is over the frames of one connection, which its send
+//! buffer bounds.
 
 use core::time::Duration;
 
@@ -59,8 +60,8 @@ impl<C> Slot<C> {
         }
     }
 
-    /// RFC 2018 section 5.1: marks what the segment's SACK blocks cover. Then finds losses, and begins
-    /// or ends a recovery.
+    /// RFC 2018 section 5.1: marks what the segment's SACK blocks cover. Then finds losses, and
+    /// begins or ends a recovery.
     pub(super) fn sacks_arrive<D: Device>(
         &mut self,
         segment: &Segment,
@@ -163,8 +164,8 @@ impl<C> Slot<C> {
         self.keep(index, recovery, io);
     }
 
-    /// A timeout (RFC 8985 section 6.3): the first segment, and whatever is overdue, is lost. False if
-    /// there is no room for the bookkeeping: then everything is to be sent again.
+    /// A timeout (RFC 8985 section 6.3): the first segment, and whatever is overdue, is lost. False
+    /// if there is no room for the bookkeeping: then everything is to be sent again.
     pub(super) fn lose_overdue<D: Device>(&mut self, io: &mut Io<D>) -> bool {
         if !self.tcb.has(Facts::SACK) || self.outbox.in_flight.is_empty() {
             return false;
@@ -202,7 +203,8 @@ impl<C> Slot<C> {
         true
     }
 
-    /// Sends lost segments again while the congestion window allows. False if the device has no room.
+    /// Sends lost segments again while the congestion window allows. False if the device has no
+    /// room.
     pub(super) fn send_lost<D: Device>(&mut self, io: &mut Io<D>) -> bool {
         let Some(index) = self.recovery else { return true };
         loop {

@@ -1,4 +1,5 @@
-//! From a connection's queue to the device: what [`tcp::output`](crate::tcp) decides is built and sent.
+//! From a connection's queue to the device: what [`tcp::output`](crate::tcp) decides is built and
+//! sent.
 
 use super::counters::Counter;
 use super::io::{Fields, Io};
@@ -165,8 +166,8 @@ impl<C> Slot<C> {
         }
     }
 
-    /// RFC 9293 section 3.8.6.1: one byte of data into the closed window. It is a copy: the frame it
-    /// lies in goes later, when there is a window for more.
+    /// RFC 9293 section 3.8.6.1: one byte of data into the closed window. It is a copy: the frame
+    /// it lies in goes later, when there is a window for more.
     pub(crate) fn send_probe<D: Device>(&mut self, io: &mut Io<D>) {
         let queues = [&self.outbox.in_flight, &self.outbox.queue];
         let byte = queues.into_iter().find_map(|queue| {

@@ -91,7 +91,8 @@ impl<A: App, D: Device> Engine<A, D> {
 }
 
 /// Arms the wheel for the connection's earliest deadline. A wheel armed too early is left alone: it
-/// finds nothing due, and is armed anew. Most deadlines are moved away many times before they are due.
+/// finds nothing due, and is armed anew. Most deadlines are moved away many times before they are
+/// due.
 pub(super) fn schedule<C>(slot: &mut Slot<C>, index: u32, wheel: &mut Wheel) {
     let app = slot.pending.contains(Pending::APP_TIMER).then_some(slot.timer_at);
     let deadlines = [slot.tcb.next_deadline(), app];

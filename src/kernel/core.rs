@@ -100,7 +100,7 @@ impl<A: App> KernelCore<A> {
             hungry_readers: VecDeque::with_capacity(places as usize),
             hungry_writers: VecDeque::with_capacity(places as usize),
             left_to_writers: pool.free_for_data() / 4,
-            wheel: Wheel::new(2 * places as usize, Tick(0)),
+            wheel: Wheel::new(places as usize, Tick(0)),
             mailbox,
             commands: CoreCommands::default(),
             pool,
@@ -252,6 +252,16 @@ impl<A: App> KernelCore<A> {
         any
     }
 
+    /// Lends the socket of a connection to a test.
+    #[cfg(test)]
+    pub(super) fn with_stream<R>(
+        &mut self,
+        at: u32,
+        f: impl FnOnce(&mio::net::TcpStream) -> R,
+    ) -> R {
+        f(self.slots.place(at).stream.as_ref().expect("a connection"))
+    }
+
     fn ask_for_events(&mut self, timeout: Option<Duration>) {
         // A signal may interrupt it; nothing else can go wrong with our own descriptors.
         if self.poll.poll(&mut self.events, timeout).is_err() {
@@ -263,10 +273,7 @@ impl<A: App> KernelCore<A> {
         self.wheel.advance(now.tick());
         for fired in 0..self.config.limits.timers_per_turn {
             let Some(timer) = self.wheel.pop_expired() else { return fired > 0 };
-            let places = self.config.limits.connections;
-            if timer >= places {
-                self.fin_is_late(timer - places, now);
-            } else if self.call(timer, now, |app, conn, _, tx| app.on_timer(conn, tx)) {
+            if self.call(timer, now, |app, conn, _, tx| app.on_timer(conn, tx)) {
                 self.offer(timer);
             }
         }

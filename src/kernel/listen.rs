@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
 
-use mio::net::TcpListener;
+use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::config::KernelError;
@@ -92,20 +92,30 @@ fn try_open(
     Ok((TcpListener::from_std(socket.into()), bound))
 }
 
-/// Sets what the kernel can keep to. Accepted connections inherit it from their listener.
-pub(super) fn configure(socket: &Socket, tcp: &TcpConfig) -> Tried<()> {
+/// After our FIN: a peer that has been silent for `fin_wait_2` is asked whether it lives, and given up
+/// if it doesn't answer. A half-closed connection may last.
+pub(super) fn ask_while_half_closed(stream: &TcpStream, tcp: &TcpConfig) {
+    // The connection is good without it: a dead peer is only noticed later.
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keep_alive(tcp, tcp.fin_wait_2));
+}
+
+fn keep_alive(tcp: &TcpConfig, idle: Duration) -> TcpKeepalive {
     /// Linux takes at most this many seconds, and this many probes.
     const LONGEST: Duration = Duration::from_secs(32_767);
     const MOST_PROBES: u32 = 127;
     let seconds = |d: Duration| d.clamp(Duration::from_secs(1), LONGEST);
+    TcpKeepalive::new()
+        .with_time(seconds(idle))
+        .with_interval(seconds(tcp.keep_alive_interval))
+        .with_retries(u32::from(tcp.keep_alive_probes).clamp(1, MOST_PROBES))
+}
+
+/// Sets what the kernel can keep to. Accepted connections inherit it from their listener.
+pub(super) fn configure(socket: &Socket, tcp: &TcpConfig) -> Tried<()> {
     socket.set_tcp_nodelay(tcp.no_delay).map_err(|e| ("TCP_NODELAY", e))?;
     socket.set_tcp_user_timeout(Some(tcp.user_timeout)).map_err(|e| ("TCP_USER_TIMEOUT", e))?;
     if let Some(idle) = tcp.keep_alive {
-        let keep_alive = TcpKeepalive::new()
-            .with_time(seconds(idle))
-            .with_interval(seconds(tcp.keep_alive_interval))
-            .with_retries(u32::from(tcp.keep_alive_probes).clamp(1, MOST_PROBES));
-        socket.set_tcp_keepalive(&keep_alive).map_err(|e| ("SO_KEEPALIVE", e))?;
+        socket.set_tcp_keepalive(&keep_alive(tcp, idle)).map_err(|e| ("SO_KEEPALIVE", e))?;
     }
     Ok(())
 }

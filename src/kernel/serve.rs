@@ -38,13 +38,13 @@ impl<A: App> KernelCore<A> {
         }
         let again = self.take(at, Flags::OFFER) || drain || space;
         let mut offer = again && !self.slots.place(at).inbox.queue.is_empty();
-        match self.read(at, now) {
+        match self.read(at) {
             News::Some => offer = true,
             News::None => {}
             News::Ended => return,
         }
         if !offer || self.call(at, now, |app, conn, rx, tx| app.on_data(conn, rx, tx)) {
-            self.settle(at, now);
+            self.settle(at);
         }
     }
 
@@ -110,7 +110,6 @@ impl<A: App> KernelCore<A> {
         slot.inbox.queue.clear(&self.pool, Place::Received);
         slot.outbox.queue.clear(&self.pool, Place::Sending);
         self.wheel.cancel(at);
-        self.wheel.cancel(self.config.limits.connections + at);
         if let Some(state) = self.slots.remove(at) {
             self.connections -= 1;
             self.counters.close(why);
@@ -146,7 +145,7 @@ impl<A: App> KernelCore<A> {
         }
     }
 
-    fn read(&mut self, at: u32, now: Instant) -> News {
+    fn read(&mut self, at: u32) -> News {
         let wanted = self.wants_bytes(at);
         let free = self.frames_to_read() as usize;
         let slot = self.slots.place(at);
@@ -161,11 +160,7 @@ impl<A: App> KernelCore<A> {
                     slot.flags.remove(Flags::READABLE);
                 }
                 slot.read_frames = if filled { READ_FRAMES as u8 } else { 1 };
-                let half_closed = slot.has(Flags::SHUT);
                 self.counters.add(Counter::BytesReceived, count as u64);
-                if half_closed {
-                    self.wait_for_fin(at, now);
-                }
                 News::Some
             }
             Received::Fin => {
@@ -190,7 +185,7 @@ impl<A: App> KernelCore<A> {
 
     /// After the callbacks of this turn: writes, finishes, ends, and sees whether there is more to
     /// do.
-    fn settle(&mut self, at: u32, now: Instant) {
+    fn settle(&mut self, at: u32) {
         if !self.flush(at) {
             return;
         }
@@ -213,7 +208,7 @@ impl<A: App> KernelCore<A> {
                 return self.close(at, Close::Reset);
             }
             slot.flags |= Flags::SHUT;
-            self.wait_for_fin(at, now);
+            listen::ask_while_half_closed(stream, &self.config.tcp);
         }
         let slot = self.slots.place(at);
         let more_to_read = more_to_read && !slot.has(Flags::READ_STARVED);
@@ -247,23 +242,6 @@ impl<A: App> KernelCore<A> {
 
     fn space_is_back(&mut self, at: u32) -> bool {
         self.space_wanted(at) && self.pool.free_for_data() > 0
-    }
-
-    /// Gives the peer `fin_wait_2` to send something, or its FIN.
-    fn wait_for_fin(&mut self, at: u32, now: Instant) {
-        let timer = self.config.limits.connections + at;
-        self.wheel.arm(timer, now.tick().after(self.config.tcp.fin_wait_2));
-    }
-
-    /// The peer was silent for `fin_wait_2` after our FIN. If that is because we have no room for
-    /// what it has to say, it gets as long again.
-    pub(super) fn fin_is_late(&mut self, at: u32, now: Instant) {
-        let charged = self.slots.place(at).inbox.charged();
-        if charged >= self.config.tcp.receive_buffer {
-            self.wait_for_fin(at, now);
-        } else {
-            self.reset(at, Close::TimedOut);
-        }
     }
 }
 

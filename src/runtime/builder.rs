@@ -26,7 +26,7 @@ impl Server {
 }
 
 /// Called once, when every core can accept.
-pub(super) type OnReady = Box<dyn FnOnce(&Ready)>;
+pub(super) type OnReady = Box<dyn FnOnce(&Ready) + Send>;
 
 /// What the builder collects; shared by the threads of the cores.
 #[derive(Debug)]
@@ -190,16 +190,16 @@ impl ServerBuilder {
         self
     }
 
-    /// Takes TCP segments whose checksum is only begun, as the kernel hands them over to a veth peer
-    /// or to another virtual machine unless checksum offload is off at the sender (`ethtool -K IF tx
-    /// off`). Such segments are not protected against damage. Default: they are dropped.
+    /// Takes TCP segments whose checksum is only begun, as the kernel hands them over to a veth
+    /// peer or to another virtual machine unless checksum offload is off at the sender (`ethtool -K
+    /// IF tx off`). Such segments are not protected against damage. Default: they are dropped.
     pub fn accept_partial_checksums(mut self, accept: bool) -> Self {
         self.settings.accept_partial_checksums = accept;
         self
     }
 
-    /// Drops, duplicates and delays this many percent of the frames each way, at random but the same
-    /// in each run: to see how an application fares on a bad network. Default: 0.
+    /// Drops, duplicates and delays this many percent of the frames each way, at random but the
+    /// same in each run: to see how an application fares on a bad network. Default: 0.
     ///
     /// Only AF_XDP has it, and only in builds with debug assertions.
     #[cfg(debug_assertions)]
@@ -209,7 +209,7 @@ impl ServerBuilder {
     }
 
     /// Called once, in the calling thread, when every core can accept.
-    pub fn on_ready(mut self, f: impl FnOnce(&Ready) + 'static) -> Self {
+    pub fn on_ready(mut self, f: impl FnOnce(&Ready) + Send + 'static) -> Self {
         self.on_ready = Some(Box::new(f));
         self
     }

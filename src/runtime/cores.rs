@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 
 use super::builder::Settings;
@@ -16,6 +16,10 @@ use super::settings::Poll;
 use super::stats::{self, CoreReport};
 use crate::app::{App, CoreContext, Inboxes, MailboxReader};
 use crate::device::Waker;
+use crate::wire::Reject;
+
+/// How often the supervisor looks whether something goes wrong that only counters tell.
+const LOOK_ROUND: Duration = Duration::from_secs(1);
 
 /// What all cores share.
 #[derive(Debug)]
@@ -40,8 +44,8 @@ impl<'a> Common<'a> {
     }
 }
 
-/// Makes the world of one core inside of its thread, and lends it to `run` along with the name of the
-/// way that its device moves packets.
+/// Makes the world of one core inside of its thread, and lends it to `run` along with the name of
+/// the way that its device moves packets.
 pub(super) trait Build<A: App>: Sync {
     fn build<R>(
         &self,
@@ -67,8 +71,8 @@ impl From<Error> for Failure {
     }
 }
 
-/// Runs one thread for each seat until `stop` says so or a core fails. `ready` is called when all are
-/// up, and opens the gates.
+/// Runs one thread for each seat until `stop` says so or a core fails. `ready` is called when all
+/// are up, and opens the gates.
 pub(super) fn run<A, B, F>(
     common: &Common<'_>,
     stop: &Stop,
@@ -112,7 +116,8 @@ where
                 }
             }
         }
-        let supervisor = Supervisor { common, orders: &orders, alive, reports: Vec::new() };
+        let supervisor =
+            Supervisor { common, orders: &orders, alive, reports: Vec::new(), warned: false };
         supervisor.run(&events, ready)
     })
 }
@@ -193,6 +198,8 @@ struct Supervisor<'a> {
     alive: usize,
     /// The newest of each core, in the order of the cores once all are up.
     reports: Vec<CoreReport>,
+    /// Wrong checksums were warned of.
+    warned: bool,
 }
 
 impl Supervisor<'_> {
@@ -207,8 +214,15 @@ impl Supervisor<'_> {
         let mut failed: Option<Error> = None;
         let mut awaited = 0;
         while self.alive > 0 || (failed.is_none() && up.is_none()) {
-            // The senders live in `stop` and in the cores, so this ends with the last event.
-            let Ok(event) = events.recv() else { break };
+            let event = match events.recv_timeout(LOOK_ROUND) {
+                Ok(event) => event,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.warn_of_checksums();
+                    continue;
+                }
+                // The senders live in `stop` and in the cores: this follows the last event.
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             match event {
                 Event::Up(report) => {
                     self.keep(report);
@@ -248,6 +262,20 @@ impl Supervisor<'_> {
         self.write_stats(up.as_ref(), begun.elapsed());
         let served = up.is_some();
         failed.map_or(Ok(()), |error| Err(Failure { error, served }))
+    }
+
+    /// The commonest silent misconfiguration: nobody can connect, and nothing says why.
+    fn warn_of_checksums(&mut self) {
+        let counts = self.reports.iter().map(|core| core.counters.rejected(Reject::BadTcpChecksum));
+        let dropped: u64 = counts.sum();
+        if dropped > 0 && !self.warned {
+            self.warned = true;
+            tracing::warn!(
+                "{dropped} TCP segments had wrong checksums and were dropped; if they come from a \
+                 veth peer or a virtual machine, say 'ethtool -K IF tx off' at its end, or \
+                 --accept-partial-checksums here"
+            );
+        }
     }
 
     /// Keeps the first error, which the others follow from, and ends all cores.

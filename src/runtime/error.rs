@@ -3,6 +3,7 @@
 use std::io;
 use std::panic::AssertUnwindSafe;
 
+use super::interface::InterfaceError;
 use crate::device::PoolError;
 
 /// Why a server could not start, or had to stop. The message is one line: who is to blame, what was
@@ -48,10 +49,15 @@ impl Error {
 
     /// Whether the caller's configuration is to blame, whatever the machine.
     pub(crate) fn is_configuration(&self) -> bool {
-        match self {
-            Error::Configuration(_) => true,
-            Error::Backend(message) => message.starts_with("configuration: "),
-            Error::Machine { .. } | Error::Panicked { .. } => false,
+        matches!(self, Error::Configuration(_))
+    }
+
+    /// Of an error that says itself who is to blame.
+    pub(crate) fn told(error: &impl core::fmt::Display) -> Error {
+        let message = error.to_string();
+        match message.strip_prefix("configuration: ") {
+            Some(rest) => Error::Configuration(rest.to_owned()),
+            None => Error::Backend(message),
         }
     }
 
@@ -69,6 +75,19 @@ impl From<PoolError> for Error {
                 "configure fewer frames, or raise the limit of memory (ulimit -v)",
             ),
             other => Error::Configuration(other.to_string()),
+        }
+    }
+}
+
+impl From<InterfaceError> for Error {
+    fn from(error: InterfaceError) -> Error {
+        match error {
+            InterfaceError::Netlink { what, source } => Error::machine(
+                format!("asking the kernel for its {what} over netlink"),
+                source,
+                "see whether this process may open netlink sockets",
+            ),
+            other => Error::told(&other),
         }
     }
 }

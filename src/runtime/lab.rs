@@ -239,8 +239,8 @@ fn start_time(pid: u32) -> Option<u64> {
     if dead { None } else { fields.nth(18)?.parse().ok() }
 }
 
-/// Deletes a namespace and ends what runs in it, as far as that is possible. The name goes first, so
-/// that a program which is only just starting can't get in any more.
+/// Deletes a namespace and ends what runs in it, as far as that is possible. The name goes first,
+/// so that a program which is only just starting can't get in any more.
 fn remove(name: &str) {
     let inode = fs::metadata(PathBuf::from(NAMESPACES).join(name)).map(|file| file.ino());
     let _ = ip(&["netns", "delete", name]);

@@ -1,5 +1,9 @@
 //! From a caller's wishes to running cores: one thread per queue, pinned to its processor, with the
 //! device, the engine and the application of that core inside.
+#![cfg_attr(
+    not(all(feature = "af-xdp", feature = "tap", feature = "kernel")),
+    allow(dead_code, reason = "some of it is used by backends only that are left out")
+)]
 
 mod builder;
 mod clock;

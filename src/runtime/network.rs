@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::builder::Settings;
 use super::error::Error;
-use super::interface::{Interface, InterfaceError};
+use super::interface::Interface;
 use super::plan::{self, Addresses, Seat};
 use super::settings::Cidr;
 use crate::engine::{EngineConfig, Listen};
@@ -61,22 +61,4 @@ impl Network {
             ..EngineConfig::new(secret)
         }
     }
-}
-
-impl From<InterfaceError> for Error {
-    fn from(error: InterfaceError) -> Error {
-        match error {
-            InterfaceError::Netlink { what, source } => Error::machine(
-                format!("asking the kernel for its {what} over netlink"),
-                source,
-                "see whether this process may open netlink sockets",
-            ),
-            other => Error::Configuration(strip_culprit(&other.to_string())),
-        }
-    }
-}
-
-/// The message without its `configuration: `, which [`Error::Configuration`] says itself.
-pub(super) fn strip_culprit(message: &str) -> String {
-    message.strip_prefix("configuration: ").unwrap_or(message).to_owned()
 }

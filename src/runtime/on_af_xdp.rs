@@ -1,15 +1,15 @@
 //! The AF_XDP backend, started: what is reserved, attached, opened and served, in which order.
 //!
 //! The interface is looked at, the ports are reserved in the kernel and the XDP program is attached
-//! before any core starts; each core opens its queue; only when all have, the endpoints are named to
-//! the program, so that no segment is taken from the kernel before somebody can answer it.
+//! before any core starts; each core opens its queue; only when all have, the endpoints are named
+//! to the program, so that no segment is taken from the kernel before somebody can answer it.
 
 use super::builder::Settings;
 use super::core_loop::World;
 use super::cores::{self, Build, Common, Failure};
 use super::error::Error;
 use super::interface::Interface;
-use super::network::{Network, strip_culprit};
+use super::network::Network;
 use super::plan::{Seat, seats};
 use super::ready::Ready;
 use super::reserve::Reservation;
@@ -123,10 +123,6 @@ fn mode(mode: settings::Mode) -> Mode {
 
 impl From<AfXdpError> for Error {
     fn from(error: AfXdpError) -> Error {
-        let message = error.to_string();
-        if message.starts_with("configuration: ") {
-            return Error::Configuration(strip_culprit(&message));
-        }
-        Error::Backend(message)
+        Error::told(&error)
     }
 }

@@ -122,7 +122,7 @@ impl From<KernelError> for Error {
     fn from(error: KernelError) -> Error {
         match error {
             KernelError::Machine { tried, answer, advice } => Error::machine(tried, answer, advice),
-            other => Error::Backend(other.to_string()),
+            other => Error::told(&other),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The user-space stack over a TAP device, started.
 //!
-//! The kernel is at the other end of the wire: give its end an address and route with `ip`, and every
-//! address of this end with [`ServerBuilder::address`](super::ServerBuilder::address).
+//! The kernel is at the other end of the wire: give its end an address and route with `ip`, and
+//! every address of this end with [`ServerBuilder::address`](super::ServerBuilder::address).
 
 use std::process::{Command, Stdio};
 
@@ -9,7 +9,7 @@ use super::builder::Settings;
 use super::core_loop::World;
 use super::cores::{self, Build, Common, Failure};
 use super::error::Error;
-use super::network::{Network, strip_culprit};
+use super::network::Network;
 use super::plan::{Seat, seats};
 use super::ready::Ready;
 use super::server::{Call, named_interface, processors, secret};
@@ -46,8 +46,8 @@ where
     })
 }
 
-/// A device that was made just now is down. One that the caller made may be up already, and one that
-/// can't be brought up is the caller's to look at.
+/// A device that was made just now is down. One that the caller made may be up already, and one
+/// that can't be brought up is the caller's to look at.
 fn bring_up(name: &str) {
     let mut command = Command::new("ip");
     command.args(["link", "set", "dev", name, "up"]).stdin(Stdio::null());
@@ -87,10 +87,6 @@ impl<A: App> Build<A> for Opener<'_> {
 
 impl From<TapError> for Error {
     fn from(error: TapError) -> Error {
-        let message = error.to_string();
-        if message.starts_with("configuration: ") {
-            return Error::Configuration(strip_culprit(&message));
-        }
-        Error::Backend(message)
+        Error::told(&error)
     }
 }

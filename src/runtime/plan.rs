@@ -35,8 +35,8 @@ pub(super) fn seats(
     if let Some(cores) = cores.map(Numbers::as_slice) {
         if let Some(bad) = cores.iter().find(|core| !cpus.contains(core)) {
             return Err(Error::configuration(format!(
-                "--cores names processor {bad}, and this process may run on {cpus:?} only: name one \
-                 of those, or change the affinity with 'taskset'"
+                "--cores names processor {bad}, and this process may run on {cpus:?} only: name \
+                 one of those, or change the affinity with 'taskset'"
             )));
         }
         if cores.len() != queues.len() {
@@ -47,6 +47,9 @@ pub(super) fn seats(
                 queues.len()
             )));
         }
+    }
+    if queues.is_empty() {
+        return Err(Error::configuration("no queue to serve: name at least one in --queues"));
     }
     let pick = |i: usize| match cores {
         Some(cores) => cores.as_slice().get(i).copied(),
@@ -77,8 +80,8 @@ pub(super) fn addresses(
     if let Some(both) = owned.iter().find(|own| kernel.iter().any(|had| had.ip == own.ip)) {
         return Err(Error::configuration(format!(
             "--address {both}: the kernel has this address on {interface} already, and only one of \
-             us can answer for it: leave --address out to share it with the kernel, or take it from \
-             the kernel with 'ip address del {both} dev {interface}'"
+             us can answer for it: leave --address out to share it with the kernel, or take it \
+             from the kernel with 'ip address del {both} dev {interface}'"
         )));
     }
     let local =
@@ -185,5 +188,6 @@ mod tests {
         let text = seats(None, 1, Some(&numbers("9")), &[0]).expect_err("no core").to_string();
         assert!(text.contains("processor 9") && text.contains("taskset"), "{text}");
         assert!(seats(None, 1, Some(&numbers("0-1")), &[0, 1]).is_err());
+        assert!(seats(Some(&Numbers::default()), 1, None, &[0]).is_err());
     }
 }

@@ -1,9 +1,9 @@
 //! Keeps the kernel's hands off the ports that we serve.
 //!
-//! AF_XDP takes our segments before the kernel sees them, so another program could listen on the same
-//! port and never get a connection. A kernel socket that is bound and not listening prevents that,
-//! and finds out whether somebody listens already. An address that the kernel does not have needs no
-//! reservation: nobody else can bind to it.
+//! AF_XDP takes our segments before the kernel sees them, so another program could listen on the
+//! same port and never get a connection. A kernel socket that is bound and not listening prevents
+//! that, and finds out whether somebody listens already. An address that the kernel does not have
+//! needs no reservation: nobody else can bind to it.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +19,8 @@ pub(super) struct Reservation {
 }
 
 impl Reservation {
-    /// Reserves every one of `endpoints`; `scope` is the interface's index, for link-local addresses.
+    /// Reserves every one of `endpoints`; `scope` is the interface's index, for link-local
+    /// addresses.
     pub(super) fn make(endpoints: &[SocketAddr], scope: u32) -> Result<Reservation, Error> {
         let reserve =
             |&at: &SocketAddr| bind(scoped(at, scope)).map_err(|error| refused(at, error));
@@ -55,8 +56,8 @@ fn refused(at: SocketAddr, answer: io::Error) -> Error {
     let (ip, port): (IpAddr, u16) = (at.ip(), at.port());
     let advice = match answer.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "a kernel socket has this port already; find it with 'ss -tlnp sport = :{port}' and stop \
-             it, or choose another port with --listen"
+            "a kernel socket has this port already; find it with 'ss -tlnp sport = :{port}' and \
+             stop it, or choose another port with --listen"
         ),
         io::ErrorKind::PermissionDenied => String::from(
             "ports below 1024 need CAP_NET_BIND_SERVICE: run as root, or choose a higher port with \

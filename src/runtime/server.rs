@@ -9,6 +9,7 @@ use super::cores::Failure;
 use super::error::Error;
 use super::ready::Ready;
 use super::settings::Backend;
+use super::stats;
 use crate::app::{App, CoreContext};
 
 /// What every backend is called with.
@@ -41,6 +42,12 @@ where
 {
     if settings.listen.is_empty() {
         return Err(Error::configuration("nowhere to listen: say --listen ADDRESS:PORT"));
+    }
+    if let Some(path) = &settings.stats_json {
+        stats::check(path).map_err(|answer| {
+            let tried = format!("writing statistics to {}", path.display());
+            Error::machine(tried, answer, "name a file that can be written with --stats-json")
+        })?;
     }
     let call = Call { settings, stop, on_ready: RefCell::new(on_ready), factory };
     let outcome = match settings.backend {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
@@ -103,13 +103,24 @@ pub(super) fn document(ready: &Ready, uptime: core::time::Duration, cores: &[Cor
     joined(joined(head, total), json!({ "cores": cores }))
 }
 
+/// Finds out before anything is served whether the file can be written at the end.
+pub(super) fn check(path: &Path) -> io::Result<()> {
+    let unfinished = unfinished(path);
+    fs::write(&unfinished, "")?;
+    fs::remove_file(unfinished)
+}
+
 /// Writes the document in one piece, so that a reader never sees half of it.
 pub(super) fn write(path: &Path, document: &Value) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let unfinished = path.with_file_name(name);
+    let unfinished = unfinished(path);
     fs::write(&unfinished, format!("{document:#}\n"))?;
     fs::rename(&unfinished, path)
+}
+
+fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    path.with_file_name(name)
 }
 
 fn core_sections(core: &CoreReport) -> Value {

@@ -10,9 +10,9 @@ use crate::time::Instant;
 /// How late a connection's timer may fire: the wheel's resolution and the end of a turn.
 const TIMER_SLACK: Duration = Duration::from_millis(1);
 
-/// An application whose callbacks are checked: no callback after `on_close`, `on_close` exactly once,
-/// at most one `on_data` a turn, exactly one `on_space` after a short write, none but `on_close` after
-/// an abort, timers neither early nor late.
+/// An application whose callbacks are checked: no callback after `on_close`, `on_close` exactly
+/// once, at most one `on_data` a turn, exactly one `on_space` after a short write, none but
+/// `on_close` after an abort, timers neither early nor late.
 #[derive(Debug)]
 pub struct Checked<A: App> {
     inner: A,

@@ -17,7 +17,8 @@ const LONGEST_BURST: Duration = Duration::from_secs(1);
 pub struct LinkConfig {
     /// Propagation delay.
     pub delay: Duration,
-    /// Up to this much more, drawn for each packet: larger than the gap between packets, it reorders.
+    /// Up to this much more, drawn for each packet: if larger than the gap between packets, it
+    /// reorders.
     pub jitter: Duration,
     /// Bytes per second; `None` for no limit.
     pub rate: Option<u64>,
@@ -42,7 +43,7 @@ pub struct LinkConfig {
 }
 
 impl LinkConfig {
-    /// Packets of a million that do not arrive whole, when nothing queues. A burst takes all of them.
+    /// Packets of a million that do not arrive whole, when nothing queues. A burst takes all.
     pub fn damage(&self) -> u32 {
         let burst = if self.burst_loss > 0 { 1_000_000 } else { 0 };
         (self.loss + self.corrupt + burst).min(1_000_000)

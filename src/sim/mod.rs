@@ -1,8 +1,8 @@
 //! A simulated world for tests: virtual time, a network that misbehaves, and an oracle.
 //!
 //! For the tests of applications, and of Sidestep itself (feature `sim`); no part of a server. A
-//! [`Simulation`] joins [engines](crate::engine::Engine) by a [`Network`], jumps from event to event,
-//! and checks after every turn what must hold: the callback contract ([`Checked`]) and the place of
+//! [`Simulation`] joins [engines](crate::engine::Engine) by a [`Network`], jumps from event to
+//! event, and checks after every turn what must hold: the callback contract ([`Checked`]) and the place of
 //! every frame. [`Scenario`] draws all of it, workload included, from one seed.
 //!
 //! Nothing here reads a clock, an address or a hash map: a seed always gives the same run.

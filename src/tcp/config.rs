@@ -28,7 +28,9 @@ pub struct TcpConfig {
     pub keep_alive_probes: u8,
     /// Length of TIME-WAIT: 2 MSL (RFC 9293 section 3.4.2).
     pub time_wait: Duration,
-    /// How long a connection whose application is done may wait for the peer's FIN.
+    /// How long the peer may be silent after it has acknowledged our FIN, before keep-alive probes
+    /// ask whether it still lives. A half-closed connection may last (RFC 9293 section 3.6): one that
+    /// should not is the application's to abort, by its timer.
     pub fin_wait_2: Duration,
     /// Bytes that a peer may have on the way or unread: the receive window.
     pub receive_buffer: u32,

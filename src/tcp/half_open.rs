@@ -132,8 +132,8 @@ impl HalfOpen {
         HalfOpenVerdict::Accept
     }
 
-    /// The connection in ESTABLISHED, before the segment that completed the handshake is given to it.
-    /// `syn_window` is what our SYN-ACK advertised.
+    /// The connection in ESTABLISHED, before the segment that completed the handshake is given to
+    /// it. `syn_window` is what our SYN-ACK advertised.
     pub(crate) fn accept(
         &self,
         segment: &Segment,

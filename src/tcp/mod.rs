@@ -2,14 +2,14 @@
 //!
 //! The states of RFC 9293 section 3.3.2 are kept in four forms, each as large as the state needs:
 //!
-//! * LISTEN and CLOSED keep nothing: [`stateless`] answers what arrives there.
-//! * SYN-RECEIVED of a passive open is a [`HalfOpen`], a compact entry.
-//! * SYN-SENT, SYN-RECEIVED of a simultaneous open and the synchronized states are a [`Tcb`].
-//! * TIME-WAIT is a [`TimeWait`], compact again.
+//! * LISTEN and CLOSED keep nothing: `stateless` answers what arrives there.
+//! * SYN-RECEIVED of a passive open is a `HalfOpen`, a compact entry.
+//! * SYN-SENT, SYN-RECEIVED of a simultaneous open and the synchronized states are a `Tcb`.
+//! * TIME-WAIT is a `TimeWait`, compact again.
 //!
 //! Each has a `segment_arrives` that follows the steps of section 3.10.7 and returns what happened;
-//! the engine moves frames, timers and callbacks accordingly. Sending is [`output`]'s: it looks at a
-//! connection and says what the next segment is.
+//! the engine moves frames, timers and callbacks accordingly. Sending is `output`'s: it looks at
+//! a connection and says what the next segment is.
 
 mod config;
 pub mod congestion;

@@ -101,7 +101,8 @@ impl Tcb {
                 && !self.has(Facts::FIN_QUEUED);
             return (!nagle_holds).then_some(unsent.first);
         }
-        // Silly window avoidance: less than a segment goes only if it is half of the largest window.
+        // Silly window avoidance: less than a segment goes only if it is half of the largest
+        // window.
         let enough = window >= self.max_wnd / 2 || self.has(Facts::OVERRIDE);
         (window > 0 && enough).then_some(window)
     }
@@ -208,8 +209,8 @@ impl Tcb {
         }
     }
 
-    /// Sequence number of a segment without text. SND.NXT goes back on a timeout; an acknowledgement
-    /// from back there would be outside of the window of a peer that got the rest.
+    /// Sequence number of a segment without text. SND.NXT goes back on a timeout; an
+    /// acknowledgement from back there would be outside of the window of a peer that got the rest.
     pub(crate) fn bare_seq(&self) -> Seq {
         if self.snd_nxt == self.snd_una { self.snd_nxt } else { self.snd_max }
     }

@@ -1,4 +1,5 @@
-//! Proportional rate reduction: how much to send for each ACK during a recovery (RFC 9937 section 6).
+//! Proportional rate reduction: how much to send for each ACK during a recovery (RFC 9937 section
+//! 6).
 
 /// State of one recovery. All amounts are in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! RACK: loss detection by time, RFC 8985 section 6. What was sent before something that has arrived,
-//! by more than a reordering window, is lost.
+//! RACK: loss detection by time, RFC 8985 section 6. What was sent before something that has
+//! arrived, by more than a reordering window, is lost.
 
 use crate::wire::Seq;
 

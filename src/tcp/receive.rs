@@ -80,8 +80,8 @@ impl Tcb {
         self.facts |= Facts::ACK_NOW;
     }
 
-    /// Eighth: the FIN, if it is next. Returns what became of the connection; `None` if the FIN is not
-    /// known or behind a hole.
+    /// Eighth: the FIN, if it is next. Returns what became of the connection; `None` if the FIN is
+    /// not known or behind a hole.
     pub(crate) fn take_fin(&mut self, settings: &Settings, now: Instant) -> Option<Event> {
         if !self.has(Facts::PEER_FIN_KNOWN) || self.state.peer_has_finished() {
             return None;
@@ -123,8 +123,8 @@ impl Tcb {
         let have = self.rcv_wnd();
         let gain = free.saturating_sub(have);
         let full = u32::from(self.rcv_mss.max(self.snd_mss));
-        // Half of the buffer, or two segments where little is left; not the first widening after the
-        // handshake, whose window field could not say more.
+        // Half of the buffer, or two segments where little is left; not the first widening after
+        // the handshake, whose window field could not say more.
         let narrow = have < (buffer / 2).min(u32::from(u16::MAX) / 2);
         let low = have < 2 * full;
         gain > 0 && (narrow && gain >= buffer / 2 || low && gain >= (2 * full).min(buffer / 2))

@@ -1,7 +1,7 @@
 //! What a connection keeps while segments are missing: RFC 8985 and RFC 9937 put together.
 //!
-//! It exists only then, in a table of its own: a connection without loss never touches it. The marks of
-//! single segments are with their frames; here are their sums, and what decides.
+//! It exists only then, in a table of its own: a connection without loss never touches it. The
+//! marks of single segments are with their frames; here are their sums, and what decides.
 
 use super::congestion::CongestionControl;
 use super::prr::{Delivery, Prr};
@@ -80,8 +80,8 @@ impl Recovery {
         self.prr = Prr::new(in_flight);
     }
 
-    /// After an ACK: the recovery's end, or its congestion window. `in_flight`: bytes from SND.UNA to
-    /// SND.NXT.
+    /// After an ACK: the recovery's end, or its congestion window. `in_flight`: bytes from SND.UNA
+    /// to SND.NXT.
     pub(crate) fn conclude(&mut self, advanced: bool, in_flight: u32, tcb: &mut Tcb) {
         let recovering = tcb.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT);
         let pipe = in_flight.saturating_sub(self.left());

@@ -81,8 +81,8 @@ impl Tcb {
         }
     }
 
-    /// Data and FIN on a SYN are not kept: our window was not known to the peer, who sends them again
-    /// (RFC 9293 section 3.10.7.3 leaves it open).
+    /// Data and FIN on a SYN are not kept: our window was not known to the peer, who sends them
+    /// again (RFC 9293 section 3.10.7.3 leaves it open).
     fn rest_of_syn(&self, segment: &Segment) -> Outcome {
         Outcome {
             drop: (segment.payload_len > 0).then_some(Drop::OutOfWindow),

@@ -263,9 +263,9 @@ impl Tcb {
         }
     }
 
-    /// TLP_process_ack (RFC 8985 section 7.4.2): the probe was acknowledged, and with it all that was
-    /// out. If it was a retransmission and nobody reports it as a duplicate, it repaired a loss, which
-    /// the congestion control must hear of.
+    /// TLP_process_ack (RFC 8985 section 7.4.2): the probe was acknowledged, and with it all that
+    /// was out. If it was a retransmission and nobody reports it as a duplicate, it repaired a
+    /// loss, which the congestion control must hear of.
     fn probe_answered(&mut self, duplicate: bool) {
         self.facts -= Facts::PROBE_OUT;
         if self.has(Facts::PROBE_AGAIN) && !duplicate {
@@ -294,8 +294,8 @@ impl Tcb {
     }
 }
 
-/// Whether the first SACK block reports something that came twice: it lies below the ACK, or inside of
-/// the second (RFC 2883 section 4).
+/// Whether the first SACK block reports something that came twice: it lies below the ACK, or inside
+/// of the second (RFC 2883 section 4).
 pub(crate) fn reports_duplicate(segment: &Segment) -> bool {
     let mut blocks = segment.options.sack.iter();
     let Some((left, right)) = blocks.next() else { return false };

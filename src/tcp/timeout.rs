@@ -123,8 +123,8 @@ impl Tcb {
         }
     }
 
-    /// The retransmission timer, if it is due (RFC 6298 section 5, RFC 9293 sections 3.8.1, 3.8.6.1).
-    /// `waiting`: bytes queued and not sent.
+    /// The retransmission timer, if it is due (RFC 6298 section 5, RFC 9293 sections 3.8.1,
+    /// 3.8.6.1). `waiting`: bytes queued and not sent.
     pub(crate) fn retransmit_timer(
         &mut self,
         waiting: bool,
@@ -201,7 +201,6 @@ impl Tcb {
         self.facts -= Facts::IDLE_ARMED;
         match self.state {
             State::TimeWait => Expiry::Closed,
-            State::FinWait2 => Expiry::GiveUp,
             _ if self.flight() > 0 => {
                 // The retransmission timer finds out whether the peer lives.
                 self.arm_idle(now, settings.config.keep_alive_interval);

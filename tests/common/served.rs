@@ -1,7 +1,7 @@
 //! The program under test in a network of its own: a server, a client, and the wire between.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -38,15 +38,9 @@ impl Net {
         Some(Net { server, client, _lab: lab })
     }
 
-    /// Starts `sidestep serve` on `srv0` and waits until it is ready.
-    pub(crate) fn serve(&self, arguments: &[&str]) -> Served {
-        let on = ["serve", "--interface", "srv0"];
-        Served::start(&self.server, &[&on[..], arguments].concat())
-    }
-
     /// Runs a program at the client to its end; returns what it printed.
     pub(crate) fn at_client(&self, arguments: &[&str]) -> String {
-        let bounded = [&["-k", "5", "120"][..], arguments].concat();
+        let bounded = [&["-k", "5", "400"][..], arguments].concat();
         let output = self.client.command("timeout").args(bounded).output().expect("coreutils");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {:?} {said}", output.status);
@@ -92,10 +86,7 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    pub(crate) fn start(namespace: &Namespace, arguments: &[&str]) -> Served {
-        Served::start_program(&program(), namespace, arguments)
-    }
-
+    /// Starts it and waits for its ready line.
     pub(crate) fn start_program(
         program: &str,
         namespace: &Namespace,
@@ -158,20 +149,4 @@ fn read(child: &mut Child) -> String {
         stderr.read_to_string(&mut text).expect("text");
     }
     text
-}
-
-/// Runs a command that must be refused: exit code 2, nothing on stdout, one message on stderr.
-pub(crate) fn refused(mut command: Command) -> String {
-    let Output { status, stdout, stderr } = command.output().expect("coreutils");
-    let said = String::from_utf8_lossy(&stderr);
-    assert_eq!(status.code(), Some(2), "{command:?}: {said}");
-    assert!(stdout.is_empty(), "{command:?}: {}", String::from_utf8_lossy(&stdout));
-    let message = said.strip_prefix("sidestep: error: ").unwrap_or_else(|| {
-        panic!("{command:?}: {said:?} is not one of our messages");
-    });
-    assert_eq!(message.trim_end().lines().count(), 1, "{command:?}: {message}");
-    for ugly in ["Error {", "Os {", "panicked", "RUST_BACKTRACE", "Some("] {
-        assert!(!message.contains(ugly), "{command:?}: {message}");
-    }
-    message.trim_end().to_owned()
 }

@@ -14,7 +14,8 @@ use crate::common;
 const PATIENCE: u32 = 1_000;
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// A server's and a client's namespace, joined by a veth pair: `x0` at the server, `x1` at the client.
+/// A server's and a client's namespace, joined by a veth pair: `x0` at the server, `x1` at the
+/// client.
 pub(crate) struct Net {
     pub(crate) server: Namespace,
     pub(crate) client: Namespace,

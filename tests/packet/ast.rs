@@ -11,7 +11,7 @@ pub(crate) struct Script {
     pub(crate) name: String,
     /// `--name=value` lines.
     pub(crate) options: Vec<(usize, String, String)>,
-    /// `// @strict`: no segment may come that the script does not name, and none is cut differently.
+    /// `// @strict`: no segment comes that the script does not name, and none is cut differently.
     pub(crate) strict: bool,
     pub(crate) events: Vec<Event>,
 }

@@ -27,7 +27,7 @@ pub(crate) fn compare(expected: &Packet, got: &Segment, strict: bool, names: &Na
     let last_only = |flags: u8| if cut_differently { flags & !(PSH | 1) } else { flags };
     let mut unwritten = if expected.flags & PSH == 0 { PSH } else { 0 };
     if expected.flags == RST {
-        // A reset that we decide on may acknowledge too (RFC 9293 section 3.10.5 asks for RST alone).
+        // A reset that is not an answer may acknowledge too (RFC 9293 section 3.10.5: RST alone).
         unwritten |= ACK;
     }
     if last_only(got.flags & !unwritten) != last_only(expected.flags) {

@@ -38,8 +38,8 @@ impl Default for Settings {
 pub(crate) type Located<T> = Result<T, (usize, String)>;
 
 impl Settings {
-    /// Collects what the whole script sets: an engine has one configuration for all its connections,
-    /// made before it starts.
+    /// Collects what the whole script sets: an engine has one configuration for all its
+    /// connections, made before it starts.
     pub(crate) fn of(script: &Script) -> Located<Settings> {
         let mut settings = Settings::default();
         for (line, name, value) in &script.options {

@@ -1,5 +1,5 @@
-//! What several integration tests share. It knows nothing of the crate's own packet code: a judge that
-//! parsed with the parser it judges would share its mistakes.
+//! Segments on the wire, for several integration tests. It knows nothing of the crate's own packet
+//! code: a judge that parsed with the parser it judges would share its mistakes.
 #![allow(dead_code, reason = "each test uses another part of it")]
 
 pub(crate) mod codec;

@@ -25,9 +25,9 @@ type User = *mut c_void;
 
 /// packetdrill's table of callbacks.
 ///
-/// `fcntl` and `ioctl` are variadic in C. Here they take the one argument that there can be: on Linux's
-/// x86-64 and AArch64 a variadic call passes it as any other. It is read only where the command has
-/// one.
+/// `fcntl` and `ioctl` are variadic in C. Here they take the one argument that there can be: on
+/// Linux's x86-64 and AArch64 a variadic call passes it as any other. It is read only where the
+/// command has one.
 #[repr(C)]
 pub(crate) struct Interface {
     pub(crate) userdata: User,

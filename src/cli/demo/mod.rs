@@ -1,5 +1,5 @@
-//! `sidestep demo`: the same application on AF_XDP and on kernel sockets, under the same load, in two
-//! network namespaces that are made for it and removed after it.
+//! `sidestep demo`: the same application on AF_XDP and on kernel sockets, under the same load, in
+//! two network namespaces that are made for it and removed after it.
 
 mod load;
 mod measure;

@@ -24,8 +24,8 @@ pub(super) fn side_by_side(columns: &[Measurement], seconds: u32) -> String {
         let (poll, connections) = (first.contender.poll, first.connections);
         let _ = writeln!(
             text,
-            "The same HTTP server, {poll} poll, on processor 0; wrk -t1 -c{connections} -d{seconds}s \
-             on processor 1; a veth pair between.\n"
+            "The same HTTP server, {poll} poll, on processor 0; wrk -t1 -c{connections} \
+             -d{seconds}s on processor 1; a veth pair between.\n"
         );
     }
     let _ = write!(text, "{:<24}", "");

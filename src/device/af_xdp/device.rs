@@ -45,8 +45,8 @@ pub struct AfXdp {
 }
 
 impl AfXdp {
-    /// Opens queue `config.queue` of `nic` over all frames of `pool`, and has `steer` redirect to it.
-    /// Takes up to a second if a predecessor is just being torn down.
+    /// Opens queue `config.queue` of `nic` over all frames of `pool`, and has `steer` redirect to
+    /// it. Takes up to a second if a predecessor is just being torn down.
     ///
     /// # Errors
     /// See [`AfXdpError`]: privileges, queue, MTU, locked memory, no mode that works.

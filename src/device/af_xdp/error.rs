@@ -1,5 +1,5 @@
-//! Why AF_XDP can't be had. Each message names the culprit, what was tried, what the system answered
-//! and what to do about it.
+//! Why AF_XDP can't be had. Each message names the culprit, what was tried, what the system
+//! answered and what to do about it.
 
 use core::fmt;
 use std::io;
@@ -101,8 +101,8 @@ pub enum AfXdpError {
 
     /// The process lacks privileges.
     #[error(
-        "machine: {doing} was refused ({answer}): this process lacks {}; run it as root, or give the \
-         program what it needs: setcap cap_net_admin,cap_net_raw,cap_bpf+ep PROGRAM",
+        "machine: {doing} was refused ({answer}): this process lacks {}; run it as root, or give \
+         the program what it needs: setcap cap_net_admin,cap_net_raw,cap_bpf+ep PROGRAM",
         list(.missing)
     )]
     MissingCapability {
@@ -190,8 +190,8 @@ pub enum AfXdpError {
 
     /// The driver takes no XDP program with this MTU.
     #[error(
-        "configuration: attaching the XDP program to {interface} was refused ({answer}): its MTU of \
-         {mtu} bytes is too large for XDP in driver {driver} (with veth, the other end's counts \
+        "configuration: attaching the XDP program to {interface} was refused ({answer}): its MTU \
+         of {mtu} bytes is too large for XDP in driver {driver} (with veth, the other end's counts \
          too): lower it with: ip link set dev {interface} mtu 1500"
     )]
     DriverMtu {
@@ -208,8 +208,8 @@ pub enum AfXdpError {
     /// Not enough memory may be locked for the frames.
     #[error(
         "machine: registering {bytes} bytes of frame memory was refused ({answer}): the \
-         locked-memory limit is {limit}; raise it (ulimit -l unlimited, or LimitMEMLOCK=infinity in \
-         a systemd unit), or configure fewer frames"
+         locked-memory limit is {limit}; raise it (ulimit -l unlimited, or LimitMEMLOCK=infinity \
+         in a systemd unit), or configure fewer frames"
     )]
     LockedMemory {
         /// What was to be registered.

@@ -1,9 +1,9 @@
 //! The AF_XDP backend: rings shared with the kernel, one socket and one UMEM per receive queue.
 //!
-//! [`Steer`] loads the XDP program of bpf/steer.bpf.c, attaches it to an interface and tells it what
-//! is ours; one [`AfXdp`] per queue moves the frames. Order at start: attach, open the queues (in
-//! their threads), then name addresses and endpoints, so that nothing is taken from the kernel before
-//! somebody is there to serve it.
+//! [`Steer`] loads the XDP program of bpf/steer.bpf.c, attaches it to an interface and tells it
+//! what is ours; one [`AfXdp`] per queue moves the frames. Order at start: attach, open the queues
+//! (in their threads), then name addresses and endpoints, so that nothing is taken from the kernel
+//! before somebody is there to serve it.
 
 mod abi;
 mod counters;

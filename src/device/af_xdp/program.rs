@@ -90,8 +90,8 @@ pub(super) enum Hook {
     Generic,
 }
 
-/// Attaches the program. Whoever holds the descriptor holds the link: the kernel detaches when it is
-/// closed, be it by the end of the process.
+/// Attaches the program. Whoever holds the descriptor holds the link: the kernel detaches when it
+/// is closed, be it by the end of the process.
 pub(super) fn attach(loaded: &Loaded, interface: u32, hook: Hook) -> Result<OwnedFd, Errno> {
     // SAFETY: a plain structure of integers and null pointers, for which zero is a value.
     let mut options: libbpf_sys::bpf_link_create_opts = unsafe { core::mem::zeroed() };

@@ -2,8 +2,8 @@
 //!
 //! A ring is an array of a power of two of entries and two free-running 32-bit indices, the
 //! producer's and the consumer's, each written by one side only. Their difference is the number of
-//! entries filled. Each side keeps a copy of the other's index and loads it again (acquire) only when
-//! the copy doesn't show enough; it stores its own (release) once for many entries.
+//! entries filled. Each side keeps a copy of the other's index and loads it again (acquire) only
+//! when the copy doesn't show enough; it stores its own (release) once for many entries.
 #![allow(unsafe_code)]
 
 use core::ptr::NonNull;
@@ -58,8 +58,8 @@ struct Cursor<T> {
     mapping: Arc<Mapping>,
 }
 
-// SAFETY: a cursor's memory is shared with the kernel by nature; what it does there is atomic or, for
-// entries, separated by the indices. It can be used from any one thread at a time.
+// SAFETY: a cursor's memory is shared with the kernel by nature; what it does there is atomic or,
+// for entries, separated by the indices. It can be used from any one thread at a time.
 unsafe impl<T: Entry + Send> Send for Cursor<T> {}
 
 impl<T: Entry> Cursor<T> {
@@ -146,8 +146,8 @@ impl<T: Entry> Producer<T> {
         if self.room(1) == 0 {
             return false;
         }
-        // SAFETY: the entry is valid memory, and as there is room the other side has consumed it and
-        // will not read it before our index has passed it.
+        // SAFETY: the entry is valid memory, and as there is room the other side has consumed it
+        // and will not read it before our index has passed it.
         unsafe { self.0.entry(self.0.ours).write(value) };
         self.0.ours = self.0.ours.wrapping_add(1);
         true

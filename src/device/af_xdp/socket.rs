@@ -155,8 +155,8 @@ impl Socket {
         self.set(libc::SOL_SOCKET, abi::SO_BUSY_POLL_BUDGET, &budget)
     }
 
-    /// Whether there is a NAPI instance that busy polling could drive. In copy mode known only once a
-    /// packet has come.
+    /// Whether there is a NAPI instance that busy polling could drive. In copy mode known only once
+    /// a packet has come.
     pub(super) fn has_napi(&self) -> bool {
         let mut id = 0u32;
         self.get(libc::SOL_SOCKET, abi::SO_INCOMING_NAPI_ID, &mut id).is_ok() && id != 0
@@ -213,7 +213,8 @@ impl Socket {
     fn get<T>(&self, level: i32, option: i32, value: &mut T) -> Result<(), Errno> {
         let mut len = size_of::<T>() as libc::socklen_t;
         let value = ptr::from_mut(value).cast();
-        // SAFETY: `value` points to `len` writable bytes, and all callers' types are plain integers.
+        // SAFETY: `value` points to `len` writable bytes, and all callers' types are plain
+        // integers.
         check(unsafe { libc::getsockopt(self.raw(), level, option, value, &mut len) })
     }
 }

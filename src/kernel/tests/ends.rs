@@ -138,9 +138,10 @@ fn a_reset_by_the_peer_is_told_with_the_bytes_before_it_kept_out_of_the_pool() {
 }
 
 #[test]
-fn a_peer_that_never_finishes_is_reset_after_fin_wait_2() {
+fn after_our_fin_a_silent_peer_is_asked_whether_it_lives() {
     let mut config = KernelConfig::default();
-    config.tcp.fin_wait_2 = Duration::from_millis(20);
+    config.tcp.keep_alive = None;
+    config.tcp.fin_wait_2 = Duration::from_secs(7);
     let mut script = Script::new();
     script.open = Box::new(|_, tx| {
         tx.finish();
@@ -149,8 +150,14 @@ fn a_peer_that_never_finishes_is_reset_after_fin_wait_2() {
     let mut host = Host::configured("127.0.0.1:0", config, script);
     let mut peer = host.connect();
     host.until("the peer sees our FIN", |_| peer.read());
+    let asks = host.core.with_stream(0, |stream| {
+        let socket = socket2::SockRef::from(stream);
+        (socket.keepalive().expect("a socket"), socket.tcp_keepalive_time().expect("a socket"))
+    });
+    assert_eq!(asks, (true, Duration::from_secs(7)));
+    peer.finish();
     host.until("it is over", |host| host.app().closed.len() == 1);
-    assert_eq!(host.app().closes(), [Close::TimedOut]);
+    assert_eq!(host.app().closes(), [Close::Finished]);
     host.finish();
 }
 

@@ -1,0 +1,55 @@
+# The README's commands. `make` alone lists them.
+
+CARGO ?= cargo
+BIN := target/release/sidestep
+# Seconds and rounds of `make bench-wrk`.
+SECONDS_EACH ?= 3
+ROUNDS ?= 5
+
+# Namespaces and AF_XDP need root: what runs, not what is built, gets it from sudo.
+ifneq ($(shell id -u),0)
+ifneq ($(shell command -v sudo),)
+SUDO := sudo
+TRIPLE := $(shell rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+export CARGO_TARGET_$(TRIPLE)_RUNNER := sudo -E
+endif
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build test demo bench-wrk lint fmt doc clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what building, testing and the demo need (Debian, Ubuntu)
+	deploy/setup.sh
+
+build: ## Build the release program: target/release/sidestep
+	$(CARGO) build --release
+
+test: ## Run every test; those that need root or AF_XDP say when they are skipped
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		$(CARGO) nextest run && $(CARGO) test --doc; \
+	else \
+		$(CARGO) test; \
+	fi
+
+demo: setup build ## Compare AF_XDP with kernel sockets under wrk, side by side (root)
+	$(SUDO) $(BIN) demo
+
+bench-wrk: setup build ## The README's table: medians of interleaved rounds under wrk (root)
+	$(SUDO) $(BIN) demo --compare --seconds $(SECONDS_EACH) --rounds $(ROUNDS)
+
+lint: ## Check formatting, clippy and rustdoc, warnings as errors
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --all-features
+
+fmt: ## Format the code
+	$(CARGO) fmt
+
+doc: ## Build the documentation: target/doc/sidestep/index.html
+	$(CARGO) doc --no-deps --all-features
+
+clean: ## Remove what was built
+	$(CARGO) clean

@@ -1,0 +1,74 @@
+//! One request through the engine, without a kernel: how long, how many instructions, how many bytes.
+
+mod instructions;
+mod memory;
+mod times;
+
+use std::process::ExitCode;
+
+use sidestep_bench::contender::Kind;
+use sidestep_bench::order::Order;
+
+#[derive(Debug, clap::Parser)]
+#[command(about = "Measures Sidestep's engine against the stateless limit, in one process")]
+struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Nanoseconds per request, in interleaved rounds (what happens without a command)
+    Times(times::TimesOptions),
+    /// Instructions per request: runs `count` twice under valgrind and takes the difference
+    Instructions(instructions::InstructionsOptions),
+    /// Sends requests to one server and does nothing else: for profilers
+    Count(CountOptions),
+    /// Resident bytes for each idle connection of Sidestep
+    Memory(memory::MemoryOptions),
+}
+
+/// One server under one load.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct CountOptions {
+    /// The server
+    #[arg(long, value_enum, default_value_t = Kind::Sidestep)]
+    server: Kind,
+
+    /// Clients
+    #[arg(long, default_value_t = 64)]
+    connections: u32,
+
+    /// Packets a turn
+    #[arg(long, default_value_t = 32)]
+    batch: u32,
+
+    /// Who sends next
+    #[arg(long, value_enum, default_value_t = Order::Uniform)]
+    order: Order,
+
+    /// Requests in all
+    #[arg(long, default_value_t = 100_000)]
+    requests: u64,
+}
+
+fn main() -> ExitCode {
+    let options = <Options as clap::Parser>::parse();
+    let command = options.command.unwrap_or_else(|| Command::Times(times::TimesOptions::usual()));
+    match command {
+        Command::Times(options) => times::run(&options),
+        Command::Instructions(options) => return instructions::run(&options),
+        Command::Count(options) => count(&options),
+        Command::Memory(options) => return memory::run(&options),
+    }
+    ExitCode::SUCCESS
+}
+
+fn count(options: &CountOptions) {
+    use sidestep_bench::contender::{Contender, Setup};
+    let CountOptions { connections, batch, order, requests, .. } = *options;
+    let mut contender = Contender::new(options.server, Setup { connections, batch, order });
+    let opened = contender.connect();
+    contender.request(requests);
+    println!("{}: {requests} requests over {opened} connections", options.server);
+}

@@ -1,0 +1,176 @@
+//! The servers that are measured, all on the same [`Generator`].
+
+mod limit;
+mod sidestep;
+mod smoltcp;
+
+use core::fmt;
+use core::time::Duration;
+
+pub use self::limit::{Limit, Reflect};
+pub use self::sidestep::Sidestep;
+pub use self::smoltcp::Smoltcp;
+use ::sidestep::device::{Pool, PoolConfig};
+use ::sidestep::time::Instant;
+
+use crate::generator::Generator;
+use crate::order::Order;
+use crate::traffic::PAYLOAD;
+
+/// The response that all of them give.
+pub const RESPONSE: [u8; PAYLOAD] = [b'r'; PAYLOAD];
+
+/// Virtual time that a measured stretch may last at most. Clients acknowledge only with their next
+/// request: beyond this, servers would rightly begin to retransmit.
+const STRETCH: Duration = Duration::from_millis(100);
+/// Virtual time that a request takes, if the stretch allows.
+const REQUEST: Duration = Duration::from_nanos(100);
+/// Frames beside those that connections hold.
+const SPARE_FRAMES: u32 = 4_096;
+
+/// A server in this process.
+pub trait Server {
+    /// Receives what there is, and answers it.
+    fn turn(&mut self, now: Instant);
+
+    /// The load on it.
+    fn generator(&mut self) -> &mut Generator;
+}
+
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// Nothing but the load's own cost.
+    Reflect,
+    /// The stateless limit.
+    Limit,
+    /// Sidestep, through its public API.
+    Sidestep,
+    /// smoltcp, a socket for each client.
+    Smoltcp,
+}
+
+impl Kind {
+    /// Beyond these it takes minutes for a single measurement.
+    pub fn most_connections(self) -> u32 {
+        match self {
+            Kind::Smoltcp => 10_000,
+            _ => u32::MAX,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Kind::Reflect => "reflect",
+            Kind::Limit => "limit",
+            Kind::Sidestep => "sidestep",
+            Kind::Smoltcp => "smoltcp",
+        })
+    }
+}
+
+/// How a server is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// Clients.
+    pub connections: u32,
+    /// Packets a turn.
+    pub batch: u32,
+    /// Who sends next.
+    pub order: Order,
+}
+
+/// A server with all clients connected, and its clock.
+pub struct Contender {
+    server: Box<dyn Server>,
+    now: Instant,
+    batch: u32,
+}
+
+impl Contender {
+    /// Builds the server; nobody is connected yet.
+    pub fn new(kind: Kind, setup: Setup) -> Contender {
+        let Setup { connections, order, .. } = setup;
+        let batch = setup.batch.min(connections);
+        let pool =
+            Pool::new(PoolConfig { frames: connections + SPARE_FRAMES, ..PoolConfig::default() });
+        let pool = pool.expect("memory for the frames");
+        let cycle = order.cycle(connections);
+        let generator = Generator::new(pool, connections, cycle, batch as usize);
+        let server: Box<dyn Server> = match kind {
+            Kind::Reflect => Box::new(Reflect::new(generator, batch)),
+            Kind::Limit => Box::new(Limit::new(generator, batch)),
+            Kind::Sidestep => Box::new(Sidestep::new(generator, connections, batch)),
+            Kind::Smoltcp => Box::new(Smoltcp::new(generator, connections, batch)),
+        };
+        Contender { server, now: Instant::from_millis(1_000), batch }
+    }
+
+    /// Has all clients connect. Returns how many there are.
+    ///
+    /// # Panics
+    /// If the server stops answering.
+    pub fn connect(&mut self) -> u32 {
+        self.server.generator().connect();
+        self.finish();
+        self.server.generator().opened()
+    }
+
+    /// Has the clients send this many requests, and waits for the responses.
+    ///
+    /// # Panics
+    /// If a response is wrong, or the server stops answering.
+    #[inline(never)]
+    pub fn request(&mut self, requests: u64) {
+        let each = REQUEST.min(STRETCH / u32::try_from(requests).unwrap_or(u32::MAX));
+        let step = each * self.batch;
+        let generator = self.server.generator();
+        let end = generator.answered() + requests;
+        generator.request(requests);
+        while self.server.generator().answered() < end {
+            self.now = self.now + step;
+            self.server.generator().set_time(self.now);
+            self.server.turn(self.now);
+        }
+    }
+
+    /// Has all clients acknowledge everything, so that nothing is under way.
+    pub fn settle(&mut self) {
+        self.server.generator().acknowledge();
+        self.finish();
+    }
+
+    /// Frames that somebody holds.
+    pub fn frames_in_use(&mut self) -> u32 {
+        let pool = self.pool();
+        pool.frames() - pool.free()
+    }
+
+    /// Segments from the server that carried nothing.
+    pub fn bare_acks(&mut self) -> u64 {
+        self.server.generator().bare_acks()
+    }
+
+    fn pool(&mut self) -> Pool {
+        use ::sidestep::device::Device as _;
+        self.server.generator().pool().clone()
+    }
+
+    fn finish(&mut self) {
+        while !self.server.generator().is_idle() {
+            self.turn();
+        }
+        // What was transmitted is completed, and what follows from the last packet done.
+        for _ in 0..3 {
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        self.now = self.now + Duration::from_nanos(10);
+        self.server.generator().set_time(self.now);
+        self.server.turn(self.now);
+    }
+}

@@ -1,0 +1,351 @@
+//! The load: many clients behind one [`Device`].
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use sidestep::device::{Batch, Device, DeviceCounters, Frame, LinkProperties, Pool, Waker};
+use sidestep::time::Instant;
+use sidestep::wire::tcp::Flags;
+
+use crate::traffic::{self, Fields, PAYLOAD, SERVER_MAC, Seen, Template};
+
+/// Receives without an answer in between after which the server is taken for dead.
+const PATIENCE: u32 = 10_000;
+
+/// One client. Sixteen bytes: at a million of them, its own cache misses are the load's greatest cost.
+#[derive(Clone, Copy, Debug)]
+struct Client {
+    snd_nxt: u32,
+    rcv_nxt: u32,
+    ts_recent: u32,
+    waits: bool,
+}
+
+/// What the clients do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing: as many requests as were asked for are sent.
+    Idle,
+    /// Client after client sends a SYN.
+    Connect { next: u32 },
+    /// Requests, this many more.
+    Request { left: u64 },
+    /// Client after client acknowledges what it has.
+    Acknowledge { next: u32 },
+}
+
+/// A network interface with clients on the other side, and no network in between: what the server
+/// receives is written by the clients as it receives it, and what it transmits is checked at once.
+///
+/// A client has one request under way at a time, and the next one acknowledges the response to it.
+/// Responses are checked for what is cheap to check: addressee, numbers, length; all checksums that the
+/// clients make are right.
+///
+/// A server that reflects requests as they are costs nothing but what the load itself does: see
+/// [`Generator::reflected`].
+#[derive(Debug)]
+pub struct Generator {
+    pool: Pool,
+    link: LinkProperties,
+    clients: Vec<Client>,
+    /// Who sends, in turn.
+    cycle: Vec<u32>,
+    at: usize,
+    per_turn: usize,
+    phase: Phase,
+    reflected: bool,
+    /// Written before all else: the third segments of handshakes, ARP replies.
+    replies: VecDeque<Reply>,
+    posted: Vec<u32>,
+    clock_ms: u32,
+    answered: u64,
+    opened: u32,
+    bare_acks: u64,
+    fruitless: u32,
+    request: Template,
+    ack: Template,
+    syn: Template,
+}
+
+#[derive(Debug)]
+enum Reply {
+    Ack(u32),
+    Packet(Vec<u8>),
+}
+
+impl Generator {
+    /// Clients that send in the order of `cycle`, at most `per_turn` packets each time the server
+    /// receives.
+    ///
+    /// # Panics
+    /// If `cycle` is empty or names a client that is not there.
+    pub fn new(pool: Pool, clients: u32, cycle: Vec<u32>, per_turn: usize) -> Generator {
+        assert!(!cycle.is_empty() && cycle.iter().all(|&each| each < clients));
+        let client = |n: u32| {
+            let snd_nxt = n.wrapping_mul(0x9e37_79b9);
+            Client { snd_nxt, rcv_nxt: 0, ts_recent: 0, waits: false }
+        };
+        let link = LinkProperties {
+            mac: SERVER_MAC,
+            mtu: 1_500,
+            name: String::from("generator"),
+            accept_partial_checksums: false,
+        };
+        Generator {
+            pool,
+            link,
+            clients: (0..clients).map(client).collect(),
+            cycle,
+            at: 0,
+            per_turn,
+            phase: Phase::Idle,
+            reflected: false,
+            replies: VecDeque::new(),
+            posted: Vec::new(),
+            clock_ms: 0,
+            answered: 0,
+            opened: 0,
+            bare_acks: 0,
+            fruitless: 0,
+            request: Template::data(&core::array::from_fn::<u8, PAYLOAD, _>(|n| n as u8)),
+            ack: Template::data(&[]),
+            syn: Template::syn(),
+        }
+    }
+
+    /// The same for a server that transmits each request as it received it. Its clients take that for
+    /// the response, and are connected from the start.
+    #[must_use]
+    pub fn reflected(mut self) -> Generator {
+        self.reflected = true;
+        self.opened = self.clients.len() as u32;
+        self
+    }
+
+    /// Tells the clients' clock.
+    pub fn set_time(&mut self, now: Instant) {
+        self.clock_ms = now.millis() as u32;
+    }
+
+    /// Has all clients connect.
+    pub fn connect(&mut self) {
+        if !self.reflected {
+            self.phase = Phase::Connect { next: 0 };
+        }
+    }
+
+    /// Has the clients send `requests` requests in all.
+    pub fn request(&mut self, requests: u64) {
+        self.phase = Phase::Request { left: requests };
+    }
+
+    /// Has all clients acknowledge what they have received.
+    pub fn acknowledge(&mut self) {
+        self.phase = if self.reflected { Phase::Idle } else { Phase::Acknowledge { next: 0 } };
+    }
+
+    /// Whether everything asked for is sent.
+    pub fn is_idle(&self) -> bool {
+        self.phase == Phase::Idle && self.replies.is_empty()
+    }
+
+    /// Responses received.
+    #[inline]
+    pub fn answered(&self) -> u64 {
+        self.answered
+    }
+
+    /// Clients that are connected.
+    pub fn opened(&self) -> u32 {
+        self.opened
+    }
+
+    /// Segments received that carried nothing.
+    pub fn bare_acks(&self) -> u64 {
+        self.bare_acks
+    }
+
+    /// Writes a packet into the next frame. False if there is no frame for it.
+    #[inline]
+    fn put(&self, template: &Template, client: u32, batch: &mut Batch) -> bool {
+        let Some(position) = self.pool.take_for_fill() else { return false };
+        let Client { snd_nxt, rcv_nxt, ts_recent, .. } = self.clients[client as usize];
+        let fields = Fields {
+            client,
+            seq: snd_nxt,
+            ack: rcv_nxt,
+            ts_value: self.clock_ms,
+            ts_echo: ts_recent,
+        };
+        let mut frame = self.pool.received(position, Pool::RX_HEADROOM, template.len());
+        template.write(self.pool.bytes_mut(&mut frame), &fields);
+        batch.push(frame);
+        true
+    }
+
+    fn reply(&mut self, batch: &mut Batch) {
+        while batch.room() > 0
+            && let Some(reply) = self.replies.pop_front()
+        {
+            let done = match &reply {
+                Reply::Ack(client) => self.put(&self.ack, *client, batch),
+                Reply::Packet(packet) => self.put_packet(packet, batch),
+            };
+            if !done {
+                self.replies.push_front(reply);
+                return;
+            }
+        }
+    }
+
+    fn put_packet(&self, packet: &[u8], batch: &mut Batch) -> bool {
+        let Some(position) = self.pool.take_for_fill() else { return false };
+        let mut frame = self.pool.received(position, Pool::RX_HEADROOM, packet.len());
+        self.pool.bytes_mut(&mut frame).copy_from_slice(packet);
+        batch.push(frame);
+        true
+    }
+
+    #[inline]
+    fn send_requests(&mut self, mut left: u64, batch: &mut Batch) {
+        let room = batch.room().min(self.per_turn);
+        for _ in 0..left.min(room as u64) {
+            let client = self.cycle[self.at];
+            if self.clients[client as usize].waits || !self.put(&self.request, client, batch) {
+                break;
+            }
+            let sender = &mut self.clients[client as usize];
+            sender.waits = true;
+            sender.snd_nxt = sender.snd_nxt.wrapping_add(PAYLOAD as u32);
+            self.at = if self.at + 1 == self.cycle.len() { 0 } else { self.at + 1 };
+            left -= 1;
+        }
+        self.phase = if left == 0 { Phase::Idle } else { Phase::Request { left } };
+    }
+
+    /// Client after client sends a segment; the first that has not yet is returned.
+    fn send_each(&mut self, template: &Template, mut next: u32, batch: &mut Batch) -> u32 {
+        for _ in 0..batch.room().min(self.per_turn) {
+            if next as usize == self.clients.len() || !self.put(template, next, batch) {
+                break;
+            }
+            next += 1;
+        }
+        next
+    }
+
+    fn connect_more(&mut self, next: u32, batch: &mut Batch) {
+        let syn = self.syn.clone();
+        let next = self.send_each(&syn, next, batch);
+        let all = next as usize == self.clients.len();
+        self.phase = if all { Phase::Idle } else { Phase::Connect { next } };
+    }
+
+    fn acknowledge_more(&mut self, next: u32, batch: &mut Batch) {
+        let ack = self.ack.clone();
+        let next = self.send_each(&ack, next, batch);
+        let all = next as usize == self.clients.len();
+        self.phase = if all { Phase::Idle } else { Phase::Acknowledge { next } };
+    }
+
+    /// A client receives a segment.
+    #[inline]
+    fn take(&mut self, seen: &Seen) {
+        let reflected = self.reflected;
+        let Some(client) = self.clients.get_mut(seen.client as usize) else {
+            panic!("the server sent a segment to nobody: {seen:?}");
+        };
+        client.ts_recent = seen.ts_value;
+        if seen.payload == PAYLOAD {
+            let ack = if reflected { seen.ack.wrapping_add(PAYLOAD as u32) } else { seen.ack };
+            let right = client.waits && seen.seq == client.rcv_nxt && ack == client.snd_nxt;
+            assert!(right, "{seen:?} is no answer to {client:?}");
+            client.waits = false;
+            client.rcv_nxt = client.rcv_nxt.wrapping_add(PAYLOAD as u32);
+            self.answered += 1;
+            self.fruitless = 0;
+        } else {
+            self.take_other(seen);
+        }
+    }
+
+    #[cold]
+    fn take_other(&mut self, seen: &Seen) {
+        let client = &mut self.clients[seen.client as usize];
+        if seen.flags == Flags::SYN | Flags::ACK {
+            client.snd_nxt = client.snd_nxt.wrapping_add(1);
+            client.rcv_nxt = seen.seq.wrapping_add(1);
+            assert_eq!(seen.ack, client.snd_nxt, "SYN-ACK {seen:?}");
+            self.opened += 1;
+            self.fruitless = 0;
+            self.replies.push_back(Reply::Ack(seen.client));
+            return;
+        }
+        let bare = seen.flags == Flags::ACK && seen.payload == 0 && seen.seq == client.rcv_nxt;
+        assert!(bare, "{seen:?} is not what {client:?} expects");
+        self.bare_acks += 1;
+    }
+}
+
+impl Device for Generator {
+    fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    fn link(&self) -> &LinkProperties {
+        &self.link
+    }
+
+    #[inline]
+    fn receive(&mut self, batch: &mut Batch) {
+        for position in self.posted.drain(..) {
+            self.pool.complete(position);
+        }
+        if !self.replies.is_empty() {
+            self.reply(batch);
+        }
+        match self.phase {
+            Phase::Idle => {}
+            Phase::Request { left } => self.send_requests(left, batch),
+            Phase::Connect { next } => self.connect_more(next, batch),
+            Phase::Acknowledge { next } => self.acknowledge_more(next, batch),
+        }
+        if batch.frames().is_empty() {
+            self.fruitless += 1;
+            assert!(self.fruitless < PATIENCE, "the server has stopped answering");
+        }
+    }
+
+    #[inline]
+    fn room(&self) -> usize {
+        1 << 20
+    }
+
+    #[inline]
+    fn transmit(&mut self, frame: &Frame) -> bool {
+        let packet = self.pool.bytes(frame);
+        let seen = if self.reflected {
+            traffic::read::<true>(packet)
+        } else {
+            traffic::read::<false>(packet)
+        };
+        match seen {
+            Some(seen) => self.take(&seen),
+            None => {
+                let reply = traffic::arp_reply(packet).expect("a segment or an ARP request");
+                self.replies.push_back(Reply::Packet(reply));
+            }
+        }
+        self.pool.post(frame);
+        self.posted.push(self.pool.position(frame));
+        true
+    }
+
+    fn flush(&mut self) {}
+
+    fn wait(&mut self, _timeout: Option<Duration>, _waker: &Waker) {}
+
+    fn counters(&self) -> DeviceCounters {
+        DeviceCounters::default()
+    }
+}
