@@ -51,7 +51,11 @@ impl Shared {
                     }
                     Ok(())
                 }
-                Kind::Fresh | Kind::Connecting(_) | Kind::Failed => Ok(()),
+                Kind::Connecting(token) => {
+                    stack.cancel_connect(token);
+                    Ok(())
+                }
+                Kind::Fresh | Kind::Failed => Ok(()),
             }
         })
     }

@@ -116,7 +116,7 @@ impl Stack {
     /// `Some` if the call is over already: it was made before, and there is an answer to that.
     fn begin_connect(&mut self, fd: RawFd, remote: SocketAddr) -> Outcome<Option<Outcome<()>>> {
         self.progress(fd);
-        let token = fd as u64;
+        let token = self.new_token();
         let socket = self.sockets.get_mut(fd)?;
         match socket.kind {
             Kind::Fresh | Kind::Failed => {}

@@ -52,6 +52,8 @@ pub(crate) struct Stack {
     /// The call that is blocked, if one is.
     pub(crate) waiter: Option<Waiter>,
     running: Option<Running>,
+    /// Names of connects: each is used once.
+    next_token: u64,
     /// IP packets sent by the engine and not yet asked for.
     sent: VecDeque<(Instant, Vec<u8>)>,
 }
@@ -65,6 +67,7 @@ impl Stack {
             epolls: Epolls::default(),
             waiter: None,
             running: None,
+            next_token: 0,
             sent: VecDeque::new(),
         }
     }
@@ -168,6 +171,20 @@ impl Stack {
         self.started(local)?.engine.app_mut().connects.push(connect);
         self.turn();
         Ok(())
+    }
+
+    /// A name that no other connect has.
+    pub(crate) fn new_token(&mut self) -> u64 {
+        self.next_token += 1;
+        self.next_token
+    }
+
+    /// Gives up a connect that has not opened.
+    pub(crate) fn cancel_connect(&mut self, token: u64) {
+        if let Some(running) = &mut self.running {
+            running.engine.cancel_connect(token);
+            self.turn();
+        }
     }
 
     pub(crate) fn listen(&mut self, at: SocketAddr) -> Outcome<()> {

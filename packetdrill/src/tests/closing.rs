@@ -3,7 +3,7 @@
 use super::driver::Driver;
 use super::peer::Peer;
 use super::segments::path::Family;
-use super::segments::segment::{ACK, FIN, PSH, RST};
+use super::segments::segment::{ACK, FIN, PSH, RST, SYN};
 
 #[test]
 fn close_sends_fin() {
@@ -85,4 +85,19 @@ fn a_reset_after_the_peers_fin_is_told_as_well() {
     peer.send(RST | ACK, &[]);
     assert_eq!(driver.write(fd, b"x"), Err(libc::ECONNRESET));
     assert_eq!(driver.write(fd, b"x"), Err(libc::EPIPE));
+}
+
+#[test]
+fn close_while_connecting_forgets_the_connection() {
+    let driver = Driver::new("");
+    let mut peer = Peer::new(&driver, Family::V4);
+    let fd = driver.socket(libc::AF_INET);
+    assert_eq!(driver.bind(fd, peer.path.local), Ok(0));
+    assert_eq!(driver.fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK), Ok(0));
+    assert_eq!(driver.connect(fd, peer.path.remote), Err(libc::EINPROGRESS));
+    assert_eq!(peer.flags(), (SYN, 0));
+    assert_eq!(driver.close(fd), Ok(0));
+    driver.usleep(10_000_000);
+    peer.send(SYN | ACK, &[]);
+    assert_eq!(peer.flags(), (RST, 0), "and no second SYN before it");
 }
