@@ -40,7 +40,7 @@ fn receive(device: &mut AfXdp, count: usize) -> Vec<Frame> {
 }
 
 fn send(device: &mut AfXdp, bytes: &[u8]) {
-    let mut frame = device.pool().alloc(Class::Data).expect("a frame");
+    let mut frame = device.pool().alloc(Class::Control).expect("a frame");
     device.pool().extend(&mut frame, bytes.len());
     device.pool().bytes_mut(&mut frame).copy_from_slice(bytes);
     assert!(device.transmit(&frame), "no room in the tx ring");

@@ -191,3 +191,50 @@ fn run(server_at: &str, [ours, theirs]: [&str; 2], total: usize, start: Instant,
         assert_eq!(pool.census().at(Place::Free), pool.frames(), "{:?}", pool.census());
     }
 }
+
+/// A client whose flow changes its queue after the handshake: the server's cores are two engines.
+mod queues {
+    use super::*;
+    use sidestep::sim::cores;
+
+    #[test]
+    fn a_flow_that_changes_its_queue_goes_on() {
+        let at: SocketAddr = "10.9.0.1:7".parse().expect("an address");
+        let mut devices = Vec::new();
+        let mut ports = Vec::new();
+        for _ in 0..2 {
+            let (device, port) = VirtualDevice::new(pool(), [2, 0, 0, 0, 0, 1], 1_500);
+            let mut config = config("10.9.0.1", 1);
+            config.listeners.push(Listen { at });
+            devices.push((config, device, Echo::default()));
+            ports.push(port);
+        }
+        let mut servers = cores(devices).expect("engines");
+        let (device, client_port) = VirtualDevice::new(pool(), [2, 0, 0, 0, 0, 2], 1_500);
+        let client = Client { server: at, connected: false, closed: Vec::new(), total: 100_000 };
+        let mut client = Engine::standalone(config("10.9.0.2", 2), device, client).expect("engine");
+        let mut now = Instant::ZERO;
+        let mut packets = 0;
+        for _ in 0..5_000 {
+            client.turn(now);
+            while let Some(packet) = client_port.receive() {
+                // The sender hashes anew every so often, the first time between SYN and ACK.
+                packets += 1;
+                ports[packets / 2 % 2].send(&packet);
+            }
+            for (server, port) in servers.iter_mut().zip(&ports) {
+                server.turn(now);
+                pump(port, &client_port);
+            }
+            now = now + Duration::from_micros(50);
+            if client.app().closed.len() == 1 {
+                break;
+            }
+        }
+        assert_eq!(client.app().closed, [Close::Finished]);
+        let sum = |counter| servers.iter().map(|s| s.counters().get(counter)).sum::<u64>();
+        assert!(sum(Counter::StraysPassedOn) > 10);
+        assert_eq!(sum(Counter::ResetsSent), 0);
+        assert_eq!(sum(Counter::ConnectionsAccepted), 1);
+    }
+}

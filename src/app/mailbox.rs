@@ -7,9 +7,14 @@ use crossbeam_queue::ArrayQueue;
 use super::conn_id::{ConnId, CoreId};
 use crate::device::Waker;
 
+/// Packets that may wait for a core to which they were passed on.
+const STRAYS: usize = 1_024;
+
 #[derive(Debug)]
 struct Inbox<M> {
     queue: ArrayQueue<(ConnId, M)>,
+    /// Packets that came to another core's queue although their connection may be here.
+    strays: ArrayQueue<Box<[u8]>>,
     waker: Waker,
 }
 
@@ -62,7 +67,11 @@ impl Inboxes {
     ) -> (Mailbox<M>, Vec<MailboxReader<M>>) {
         let inboxes: Arc<[Inbox<M>]> = wakers
             .iter()
-            .map(|waker| Inbox { queue: ArrayQueue::new(capacity), waker: waker.clone() })
+            .map(|waker| Inbox {
+                queue: ArrayQueue::new(capacity),
+                strays: ArrayQueue::new(STRAYS),
+                waker: waker.clone(),
+            })
             .collect();
         let readers = (0..wakers.len())
             .map(|core| MailboxReader { inboxes: Arc::clone(&inboxes), core })
@@ -84,7 +93,28 @@ impl<M> MailboxReader<M> {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.inboxes[self.core].queue.is_empty()
+        let inbox = &self.inboxes[self.core];
+        inbox.queue.is_empty() && inbox.strays.is_empty()
+    }
+
+    /// Whether there are other cores.
+    pub(crate) fn has_others(&self) -> bool {
+        self.inboxes.len() > 1
+    }
+
+    /// Gives all other cores a copy of a packet that none of ours wants. Where the queue is full, it
+    /// is lost there, as a packet may be.
+    pub(crate) fn pass_on(&self, packet: &[u8]) {
+        for (core, inbox) in self.inboxes.iter().enumerate() {
+            if core != self.core && inbox.strays.push(packet.into()).is_ok() {
+                inbox.waker.wake();
+            }
+        }
+    }
+
+    /// A packet that another core passed on.
+    pub(crate) fn pop_stray(&self) -> Option<Box<[u8]>> {
+        self.inboxes[self.core].strays.pop()
     }
 }
 

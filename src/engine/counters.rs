@@ -57,6 +57,11 @@ pub enum Counter {
     IcmpErrors,
     /// Dropped: segment of no connection and no listener (answered with RST).
     DropNoConnection,
+    /// Segments of no connection here, copied to the other cores: a flow changes its queue when its
+    /// sender hashes anew after a timeout.
+    StraysPassedOn,
+    /// Dropped: passed on by another core, and of no connection here either.
+    DropStray,
     /// Dropped: addressed to somebody else, or from an address that nobody can have.
     DropNotOurs,
     /// Dropped: SYN while the half-open table was full.

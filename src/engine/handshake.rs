@@ -11,7 +11,7 @@ use super::{Engine, Target};
 use crate::app::{App, ConnId, Inbox, Outbox, Role};
 use crate::device::{Device, Frame, FrameQueue};
 use crate::tcp::{
-    self, Answer, HalfOpen, HalfOpenVerdict, Tcb, TimeWait, TimeWaitVerdict, stateless,
+    self, Answer, Drop, HalfOpen, HalfOpenVerdict, Tcb, TimeWait, TimeWaitVerdict, stateless,
 };
 use crate::time::Tick;
 use crate::wire::Seq;
@@ -35,16 +35,20 @@ impl<A: App, D: Device> Engine<A, D> {
         hop: Hop,
         hash: u64,
     ) {
-        self.io.pool.release(frame);
         let listens = self.listens(flow.local, flow.local_port);
-        let reset = if listens {
-            match stateless::listen(segment) {
-                stateless::Listen::Syn => return self.syn_arrives(segment, flow, hop, hash, None),
-                stateless::Listen::Reset(reset) => Some(reset),
-                stateless::Listen::Ignore => None,
-            }
-        } else {
-            stateless::closed(segment)
+        let verdict = listens.then(|| stateless::listen(segment));
+        if verdict == Some(stateless::Listen::Syn) && !self.stray {
+            self.io.pool.release(frame);
+            return self.syn_arrives(segment, flow, hop, hash, None);
+        }
+        if self.is_for_others(&frame) {
+            return self.io.pool.release(frame);
+        }
+        self.io.pool.release(frame);
+        let reset = match verdict {
+            Some(stateless::Listen::Reset(reset)) => Some(reset),
+            Some(_) => None,
+            None => stateless::closed(segment),
         };
         self.io.counters.inc(Counter::DropNoConnection);
         if let Some(reset) = reset
@@ -128,6 +132,8 @@ impl<A: App, D: Device> Engine<A, D> {
                 self.send_syn_ack(&entry);
             }
             HalfOpenVerdict::Forget => self.forget_half_open(index, hash),
+            // The handshake may have gone on with another core's SYN-ACK.
+            HalfOpenVerdict::Refuse(Drop::BadAck, _) if self.is_for_others(&frame) => {}
             HalfOpenVerdict::Refuse(drop, answer) => {
                 self.io.counters.inc(drop_counter(drop));
                 let fields = Fields {

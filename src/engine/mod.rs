@@ -11,6 +11,7 @@
 //! | `handshake` | listeners, half-open connections, TIME-WAIT |
 //! | `callbacks` | calling the application, and what it asked for |
 //! | `scoreboard` | which segments the peer has, which are lost |
+//! | `strays` | segments that came to the wrong core |
 //! | `send` | from a connection's queue to the device |
 //! | `timers` | what is due |
 //! | `connect` | connections that we open |
@@ -36,6 +37,7 @@ mod segments;
 mod send;
 mod slab;
 mod slots;
+mod strays;
 mod time_wait_table;
 mod timers;
 mod turn;
@@ -99,6 +101,8 @@ pub struct Engine<A: App, D> {
     commands: CoreCommands,
     next_port: u16,
     draining: bool,
+    /// The segment in hand was passed on by another core: it is answered only if it is ours.
+    stray: bool,
 }
 
 impl<A: App, D: Device> Engine<A, D> {
@@ -138,6 +142,7 @@ impl<A: App, D: Device> Engine<A, D> {
             commands: CoreCommands::default(),
             next_port: *config.ephemeral_ports.start(),
             draining: false,
+            stray: false,
             config,
         };
         for (ip, mac) in engine.config.neighbours.clone() {

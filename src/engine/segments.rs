@@ -141,8 +141,10 @@ impl<C> Slot<C> {
         };
         frame.advance(usize::from(segment.payload_start) + usize::from(skip));
         frame.truncate(usize::from(len));
-        if io.pool.free_for_receive() == 0 {
+        let fills = seq == self.tcb.rcv_nxt && !self.out_of_order.is_empty();
+        if io.pool.free_for_receive() == 0 && !fills {
             // The last frames are for what frees others: the ACK counted, the payload comes again.
+            // What fills a hole frees what lies behind it.
             io.counters.inc(Counter::DropNoRoom);
             io.pool.release(frame);
         } else if seq == self.tcb.rcv_nxt {

@@ -39,7 +39,7 @@ impl<A: App, D: Device> Engine<A, D> {
     pub fn turn(&mut self, now: Instant) -> Turn {
         self.io.now = now;
         self.io.counters.inc(Counter::Turns);
-        let received = self.receive();
+        let received = self.receive() | self.take_strays();
         let fired = self.fire_timers();
         let delivered = self.deliver_messages();
         let returned = self.take_returned();
@@ -87,7 +87,7 @@ impl<A: App, D: Device> Engine<A, D> {
         true
     }
 
-    fn parse(&self, frame: &Frame) -> Arrived {
+    pub(super) fn parse(&self, frame: &Frame) -> Arrived {
         let checks =
             Checks { verify: true, accept_partial: self.io.device.link().accept_partial_checksums };
         let parsed = match wire::parse(self.io.pool.bytes(frame), checks) {

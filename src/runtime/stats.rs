@@ -49,6 +49,8 @@ const NAMES: [(Counter, &str, &str); Counter::COUNT] = [
     (Counter::ResetsSent, "segments", "resets_sent"),
     (Counter::ResetsReceived, "segments", "resets_received"),
     (Counter::ChallengeAcks, "segments", "challenge_acks"),
+    (Counter::StraysPassedOn, "segments", "strays_passed_on"),
+    (Counter::DropStray, "drops", "stray"),
     (Counter::TailLossProbes, "segments", "tail_loss_probes"),
     (Counter::ZeroWindowProbes, "segments", "zero_window_probes"),
     (Counter::KeepAliveProbes, "segments", "keep_alive_probes"),

@@ -2,8 +2,8 @@
 //!
 //! For the tests of applications, and of Sidestep itself (feature `sim`); no part of a server. A
 //! [`Simulation`] joins [engines](crate::engine::Engine) by a [`Network`], jumps from event to
-//! event, and checks after every turn what must hold: the callback contract ([`Checked`]) and the place of
-//! every frame. [`Scenario`] draws all of it, workload included, from one seed.
+//! event, and checks after every turn what must hold: the callback contract ([`Checked`]) and the
+//! place of every frame. [`Scenario`] draws all of it, workload included, from one seed.
 //!
 //! Nothing here reads a clock, an address or a hash map: a seed always gives the same run.
 
@@ -50,3 +50,21 @@ pub fn with_mailbox<A: App, D: Device>(
     let reader = readers.into_iter().next().expect("one reader for one waker");
     Ok((Engine::new(config, device, reader, app), mailbox))
 }
+
+/// The engines of one server's cores, run by one thread: each with its device and application.
+///
+/// # Errors
+/// What the system answered when asked for an eventfd.
+pub fn cores<A: App, D: Device>(
+    parts: Vec<(EngineConfig, D, A)>,
+) -> std::io::Result<Vec<Engine<A, D>>> {
+    let wakers: std::io::Result<Vec<Waker>> = parts.iter().map(|_| Waker::new()).collect();
+    let (_, readers) = Inboxes::make(&wakers?, MESSAGES);
+    let engines = parts.into_iter().zip(readers);
+    Ok(engines
+        .map(|((config, device, app), reader)| Engine::new(config, device, reader, app))
+        .collect())
+}
+
+/// Messages that may wait for a core.
+const MESSAGES: usize = 64;

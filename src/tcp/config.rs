@@ -20,7 +20,8 @@ pub struct TcpConfig {
     /// R2: how long data may stay unacknowledged before the connection is given up; at least 100 s
     /// (RFC 9293 section 3.8.3, MUST-20, SHLD-11).
     pub user_timeout: Duration,
-    /// Idle time before the first keep-alive; `None` for none (RFC 9293 section 3.8.4).
+    /// Idle time before the first keep-alive. `None`, the default, for none (RFC 9293 section 3.8.4,
+    /// MUST-25); if there are any, two hours or more (MUST-28).
     pub keep_alive: Option<Duration>,
     /// Time between keep-alive probes.
     pub keep_alive_interval: Duration,
@@ -56,7 +57,7 @@ impl Default for TcpConfig {
             rto_max: Duration::from_secs(120),
             syn_retries: 5,
             user_timeout: Duration::from_secs(300),
-            keep_alive: Some(Duration::from_secs(7_200)),
+            keep_alive: None,
             keep_alive_interval: Duration::from_secs(75),
             keep_alive_probes: 9,
             time_wait: Duration::from_secs(60),
