@@ -13,11 +13,13 @@
 
 mod config;
 pub mod congestion;
+pub mod delivery_rate;
 mod half_open;
 pub mod isn;
 mod negotiate;
 mod outcome;
 pub(crate) mod output;
+pub mod prr;
 mod receive;
 pub mod rtt;
 mod settings;
@@ -27,6 +29,7 @@ mod synchronized;
 mod tcb;
 mod time_wait;
 mod timeout;
+pub mod validation;
 
 pub use config::TcpConfig;
 pub(crate) use half_open::{HalfOpen, HalfOpenVerdict};
