@@ -6,27 +6,34 @@ use crate::wire::Seq;
 use crate::wire::tcp::{MAX_SACK_BLOCKS, SackBlocks};
 
 impl<C> Slot<C> {
-    /// The blocks to report, the most recent first: a duplicate, then the block that the last
-    /// segment belongs to, then the others from the lowest on (RFC 2018 section 4). With timestamps
-    /// there is room for one fewer.
+    /// A segment beginning at `seq` came out of order.
+    pub(super) fn note_newest(&mut self, seq: Seq) {
+        if self.newest[0] != seq {
+            self.newest = [seq, self.newest[0], self.newest[1]];
+        }
+    }
+
+    /// The blocks to report: a duplicate, then those that segments came for most recently, the latest
+    /// first (RFC 2018 section 4), then the others from the lowest on. With timestamps there is room
+    /// for one fewer.
     pub(super) fn blocks(&self, pool: &Pool, timestamps: bool) -> SackBlocks {
         let room = MAX_SACK_BLOCKS - usize::from(timestamps);
         let mut blocks = SackBlocks::EMPTY;
         if let Some((left, right)) = self.duplicate {
             blocks.push(left, right);
         }
-        let newest = self.runs(pool).find(|(left, right)| {
-            self.newest_block.at_or_after(*left) && self.newest_block.before(*right)
-        });
-        if let Some((left, right)) = newest {
-            blocks.push(left, right);
-        }
-        for run in self.runs(pool).filter(|run| Some(*run) != newest) {
-            if blocks.len() >= room {
-                break;
+        let first = blocks.len();
+        let mut report = |run: (Seq, Seq)| {
+            let known = blocks.iter().skip(first).any(|block| block == run);
+            if !known && blocks.len() < room {
+                blocks.push(run.0, run.1);
             }
-            blocks.push(run.0, run.1);
+        };
+        for newest in self.newest {
+            let holds = |run: &(Seq, Seq)| newest.at_or_after(run.0) && newest.before(run.1);
+            self.runs(pool).find(holds).into_iter().for_each(&mut report);
         }
+        self.runs(pool).take(MAX_SACK_BLOCKS).for_each(&mut report);
         blocks
     }
 

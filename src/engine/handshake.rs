@@ -15,7 +15,7 @@ use crate::tcp::{
 };
 use crate::time::Tick;
 use crate::wire::Seq;
-use crate::wire::tcp::{Flags, Segment};
+use crate::wire::tcp::{Flags, Options, Segment};
 
 /// A half-open connection: 64 bytes and its timer.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,7 @@ impl<A: App, D: Device> Engine<A, D> {
         if let Some(reset) = reset
             && self.io.may_reply()
         {
-            self.io.send_reset(flow, hop, reset.seq, reset.ack);
+            self.io.send_reset(flow, hop, reset.seq, reset.ack, Options::NONE);
         }
     }
 
@@ -97,7 +97,7 @@ impl<A: App, D: Device> Engine<A, D> {
             && self.io.may_reply()
             && let Some(reset) = stateless::closed(segment)
         {
-            self.io.send_reset(flow, hop, reset.seq, reset.ack);
+            self.io.send_reset(flow, hop, reset.seq, reset.ack, Options::NONE);
         }
     }
 
@@ -155,7 +155,7 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         match answer {
             Answer::Reset { seq } => {
-                self.io.send_reset(flow, hop, seq, None);
+                self.io.send_reset(flow, hop, seq, None, Options::NONE);
             }
             _ => {
                 if answer == Answer::Challenge {
@@ -325,7 +325,7 @@ pub(super) fn new_slot<C>(tcb: Tcb, flow: Flow, hop: Hop, id: ConnId, role: Role
         inbox: Inbox::new(),
         outbox: Outbox::new(segment),
         out_of_order: FrameQueue::new(),
-        newest_block: Seq(0),
+        newest: [Seq(0); 3],
         duplicate: None,
         recovery: None,
         pending: Pending::default(),

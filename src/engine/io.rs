@@ -166,16 +166,18 @@ impl<D: Device> Io<D> {
         sent
     }
 
-    /// RST, with an ACK if `ack` is given.
-    pub(crate) fn send_reset(&mut self, flow: &Flow, hop: Hop, seq: Seq, ack: Option<Seq>) -> bool {
+    /// RST, with an ACK if `ack` is given. `options`: the timestamps of a connection that has them
+    /// (RFC 7323 section 3.2).
+    pub(crate) fn send_reset(
+        &mut self,
+        flow: &Flow,
+        hop: Hop,
+        seq: Seq,
+        ack: Option<Seq>,
+        options: Options,
+    ) -> bool {
         let flags = if ack.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
-        let fields = Fields {
-            seq,
-            ack: ack.unwrap_or(Seq(0)),
-            flags,
-            window: 0,
-            options: Options::default(),
-        };
+        let fields = Fields { seq, ack: ack.unwrap_or(Seq(0)), flags, window: 0, options };
         let sent = self.send_control(flow, hop, &fields, &[]);
         if sent {
             self.counters.inc(Counter::ResetsSent);

@@ -148,6 +148,11 @@ impl<C> Slot<C> {
             io.counters.inc(Counter::DropNoRoom);
             io.pool.release(frame);
         } else if seq == self.tcb.rcv_nxt {
+            if skip > 0 {
+                // RFC 2883 section 4.2: a part of it came twice.
+                self.duplicate = Some((segment.seq, seq));
+                self.tcb.ack_at_once();
+            }
             if !self.out_of_order.is_empty() {
                 // RFC 5681 section 4.2: at once, when all or part of a hole is filled.
                 self.tcb.ack_at_once();
@@ -156,7 +161,7 @@ impl<C> Slot<C> {
             self.join_out_of_order(io);
         } else {
             self.tcb.owe_duplicate_ack();
-            self.newest_block = seq;
+            self.note_newest(seq);
             self.keep_out_of_order(frame, seq, io);
         }
     }
@@ -203,6 +208,7 @@ impl<C> Slot<C> {
             pool.release(frame);
             return;
         }
+        let len = frame.len() as u32;
         // The last frame that begins at or before this one.
         let (mut before, mut at) = (FrameRef::NONE, self.out_of_order.front());
         while let Some(here) = at.some().filter(|here| Seq(pool.seq(*here)).at_or_before(seq)) {
@@ -234,6 +240,8 @@ impl<C> Slot<C> {
             }
         }
         if frame.is_empty() {
+            // RFC 2883 section 4.1.1: all of it is in a block already.
+            self.duplicate = Some((seq, seq + len));
             io.counters.inc(Counter::DropDuplicate);
             pool.release(frame);
             return;
@@ -267,7 +275,7 @@ impl<C> Slot<C> {
             }
             Answer::Reset { seq } => {
                 if io.may_reply() {
-                    io.send_reset(&self.flow, self.hop, seq, None);
+                    io.send_reset(&self.flow, self.hop, seq, None, self.plain_options(io));
                 }
             }
         }

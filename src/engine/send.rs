@@ -185,7 +185,8 @@ impl<C> Slot<C> {
         if self.tcb.state == State::SynSent {
             return;
         }
-        io.send_reset(&self.flow, self.hop, self.tcb.bare_seq(), Some(self.tcb.rcv_nxt));
+        let (seq, ack) = (self.tcb.bare_seq(), Some(self.tcb.rcv_nxt));
+        io.send_reset(&self.flow, self.hop, seq, ack, self.plain_options(io));
     }
 
     pub(super) fn fields<D: Device>(&self, seq: Seq, flags: Flags, io: &Io<D>) -> Fields {
@@ -201,13 +202,17 @@ impl<C> Slot<C> {
             };
         }
         let (window, _) = self.tcb.window_to_advertise(buffer, self.inbox.charged());
-        let timestamps = self.tcb.timestamps(io.now);
-        let mut options = Options { timestamps, ..Options::default() };
+        let mut options = self.plain_options(io);
         if self.tcb.has(Facts::SACK) && (self.duplicate.is_some() || !self.out_of_order.is_empty())
         {
-            options.sack = self.blocks(&io.pool, timestamps.is_some());
+            options.sack = self.blocks(&io.pool, options.timestamps.is_some());
         }
         Fields { seq, ack: self.tcb.rcv_nxt, flags, window, options }
+    }
+
+    /// The options of every segment after the handshake.
+    pub(super) fn plain_options<D>(&self, io: &Io<D>) -> Options {
+        Options { timestamps: self.tcb.timestamps(io.now), ..Options::default() }
     }
 
     fn syn_options<D: Device>(&self, flags: Flags, offer: &LocalOffer, io: &Io<D>) -> Options {

@@ -44,8 +44,9 @@ pub(crate) struct Slot<C> {
     pub(crate) outbox: Outbox,
     /// Received beyond a hole, by sequence number, without overlaps.
     pub(crate) out_of_order: FrameQueue,
-    /// Start of the last segment received out of order: its block is reported first (RFC 2018).
-    pub(crate) newest_block: Seq,
+    /// Where the last segments out of order began, the latest first: their blocks are reported in this
+    /// order (RFC 2018 section 4).
+    pub(crate) newest: [Seq; 3],
     /// A duplicate to be reported with the next ACK (RFC 2883).
     pub(crate) duplicate: Option<(Seq, Seq)>,
     /// Index of the recovery state, while segments of ours are missing.
@@ -180,7 +181,7 @@ mod tests {
             inbox: Inbox::new(),
             outbox: Outbox::new(1_460),
             out_of_order: FrameQueue::new(),
-            newest_block: Seq(0),
+            newest: [Seq(0); 3],
             duplicate: None,
             recovery: None,
             pending: Pending::default(),

@@ -13,12 +13,13 @@
 
 mod config;
 pub mod congestion;
+pub mod delivery_rate;
 mod half_open;
 pub mod isn;
 mod negotiate;
 mod outcome;
 pub(crate) mod output;
-mod prr;
+pub mod prr;
 pub(crate) mod rack;
 mod receive;
 mod recovery;
@@ -30,6 +31,7 @@ mod synchronized;
 mod tcb;
 mod time_wait;
 mod timeout;
+pub mod validation;
 
 pub use config::TcpConfig;
 pub(crate) use half_open::{HalfOpen, HalfOpenVerdict};

@@ -71,6 +71,16 @@ impl Tcb {
         }
     }
 
+    /// RFC 3042: each of the first two duplicate ACKs lets one new segment out. With SACK it is the
+    /// scoreboard that makes room.
+    fn limited_transmit(&self) -> u32 {
+        let repairing = self.snd_nxt != self.snd_max || !self.snd_una.after(self.recover);
+        if repairing || self.facts.intersects(Facts::SACK | Facts::RECOVERY) {
+            return 0;
+        }
+        u32::from(self.dup_acks.min(2)) * u32::from(self.snd_mss)
+    }
+
     /// Whether the peer takes a full segment beyond what is in flight.
     pub(crate) fn window_is_open(&self) -> bool {
         self.snd_wnd >= self.snd_una.distance_to(self.snd_nxt) + u32::from(self.snd_mss)
@@ -86,8 +96,8 @@ impl Tcb {
         let in_flight = self.snd_una.distance_to(self.snd_nxt);
         let window = self.snd_wnd.saturating_sub(in_flight);
         let pipe = in_flight.saturating_sub(unsent.left);
-        let cwnd = self.cwnd().saturating_sub(pipe);
         let full = u32::from(self.snd_mss);
+        let cwnd = (self.cwnd() + self.limited_transmit()).saturating_sub(pipe);
         if cwnd < unsent.first && pipe > 0 && !self.has(Facts::OVERRIDE) {
             self.facts |= Facts::CWND_LIMITED;
             return None;

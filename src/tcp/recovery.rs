@@ -4,7 +4,7 @@
 //! marks of single segments are with their frames; here are their sums, and what decides.
 
 use super::congestion::CongestionControl;
-use super::prr::{Delivery, Prr};
+use super::prr::Prr;
 use super::rack::{Loss, Rack, Sent, Situation};
 use super::tcb::{Facts, Tcb};
 use crate::time::Instant;
@@ -16,7 +16,8 @@ const NO_RTT_US: u32 = 1_000_000;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Recovery {
     rack: Rack,
-    prr: Prr,
+    /// While a fast recovery lasts.
+    prr: Option<Prr>,
     /// Bytes and segments that the peer has beyond SND.UNA.
     pub(crate) sacked: u32,
     pub(crate) sacked_segments: u32,
@@ -26,6 +27,8 @@ pub(crate) struct Recovery {
     pub(crate) delivered: u32,
     /// Newly found lost by the segment in hand.
     pub(crate) newly_lost: bool,
+    /// The recovery has just begun: its first retransmission goes at once.
+    begun: bool,
 }
 
 impl Recovery {
@@ -68,16 +71,21 @@ impl Recovery {
 
     /// Bytes were sent, first or again.
     pub(crate) fn sent(&mut self, bytes: u32) {
-        self.prr.sent(bytes);
+        if let Some(prr) = &mut self.prr {
+            prr.on_sent(bytes);
+        }
     }
 
     /// The first loss of a window: fast recovery begins (RFC 5681 section 3.2, RFC 9937 section 6).
     pub(crate) fn begin(&mut self, in_flight: u32, tcb: &mut Tcb) {
-        tcb.congestion.on_loss(in_flight);
+        let delivered_before = self.sacked.saturating_sub(self.delivered);
+        tcb.congestion.on_congestion(in_flight);
         tcb.recover = tcb.snd_max - 1;
         tcb.facts |= Facts::RECOVERY;
         tcb.facts -= Facts::TIMING | Facts::PROBE_OUT;
-        self.prr = Prr::new(in_flight);
+        self.begun = true;
+        let recover_fs = in_flight.saturating_sub(delivered_before);
+        self.prr = Some(Prr::new(tcb.congestion.ssthresh(), recover_fs, tcb.snd_mss));
     }
 
     /// After an ACK: the recovery's end, or its congestion window. `in_flight`: bytes from SND.UNA
@@ -87,17 +95,18 @@ impl Recovery {
         let pipe = in_flight.saturating_sub(self.left());
         if recovering && tcb.snd_una.after(tcb.recover) {
             if tcb.has(Facts::RECOVERY) {
-                tcb.congestion.on_recovery_end(pipe);
+                tcb.congestion.on_recovered();
+                self.prr = None;
             }
             tcb.facts -= Facts::RECOVERY | Facts::TIMED_OUT;
             tcb.reordering.on_recovery_end();
         }
-        if tcb.has(Facts::RECOVERY) {
+        if let Some(prr) = &mut self.prr {
             let safe = advanced && !self.newly_lost;
-            let delivery = Delivery { bytes: self.delivered, in_flight: pipe, safe };
-            let ssthresh = tcb.congestion.ssthresh();
-            tcb.recovery_cwnd = self.prr.on_ack(&delivery, ssthresh, u32::from(tcb.snd_mss));
+            let first = if self.begun { u32::from(tcb.snd_mss) } else { 0 };
+            let count = prr.on_ack(self.delivered, pipe, safe).max(first);
+            tcb.recovery_cwnd = pipe.saturating_add(count);
         }
-        (self.delivered, self.newly_lost) = (0, false);
+        (self.delivered, self.newly_lost, self.begun) = (0, false, false);
     }
 }

@@ -72,11 +72,12 @@ impl Tcb {
             self.take_window(segment, scale);
             opened = true;
         }
-        self.take_timestamp(segment, now);
         let mut outcome = Outcome::default();
         if !self.ack_arrives(segment, &mut outcome, settings, now) {
             return outcome;
         }
+        // Only now: a forged timestamp must not make us refuse the real peer's.
+        self.take_timestamp(segment, now);
         if opened {
             outcome.event = Event::Opened;
         }
@@ -214,7 +215,8 @@ impl Tcb {
         // RFC 6582 section 3.2 step 2: not for what was sent before the last recovery or timeout.
         let fresh = self.snd_una.after(self.recover);
         if self.dup_acks == DUP_ACK_THRESHOLD && fresh {
-            self.congestion.on_loss(self.flight());
+            // What limited transmit sent does not count (RFC 5681 section 3.2 step 2).
+            self.congestion.on_loss(self.flight().min(self.congestion.cwnd()));
             self.recover = self.snd_max - 1;
             self.facts |= Facts::RECOVERY;
             self.facts -= Facts::TIMING;
@@ -273,8 +275,8 @@ impl Tcb {
     fn probe_answered(&mut self, duplicate: bool) {
         self.facts -= Facts::PROBE_OUT;
         if self.has(Facts::PROBE_AGAIN) && !duplicate {
-            self.congestion.on_loss(self.flight());
-            self.congestion.on_recovery_end(self.flight());
+            self.congestion.on_congestion(self.flight());
+            self.congestion.on_recovered();
         }
     }
 

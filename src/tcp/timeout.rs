@@ -59,7 +59,9 @@ impl Tcb {
     /// PTO (RFC 8985 section 7.2); `None` where a probe would tell nothing.
     fn probe_timeout(&self) -> Option<Duration> {
         let no = Facts::RECOVERY | Facts::TIMED_OUT | Facts::PROBE_OUT | Facts::REORDER_ARMED;
+        // A FIN alone has no frame to probe with, and needs none: its own timer sends it again.
         if !self.has(Facts::SACK)
+            || self.fin_alone()
             || self.facts.intersects(no)
             || !self.state.is_synchronized()
             || self.snd_wnd == 0

@@ -84,6 +84,9 @@ impl Names {
     }
 
     fn live_option(&self, option: &TcpOption) -> TcpOption {
+        if let TcpOption::Sack(blocks) = option {
+            return TcpOption::Sack(shifted(blocks, self.local));
+        }
         let TcpOption::Timestamps { val, ecr } = option else { return option.clone() };
         let near = self.timestamps.iter().rev().find(|(script, _)| script <= ecr);
         let ecr = match near {
@@ -116,6 +119,11 @@ impl Names {
         if live.has(ACK) {
             segment.ack = live.ack.wrapping_sub(self.remote);
         }
+        for option in &mut segment.options {
+            if let TcpOption::Sack(blocks) = option {
+                *blocks = shifted(blocks, self.remote.wrapping_neg());
+            }
+        }
         segment
     }
 
@@ -142,4 +150,9 @@ impl Names {
         let mut numbered = (segment.seq..).zip(&segment.payload);
         numbered.find(|(at, byte)| **byte != expected(*at)).map(|(at, _)| at)
     }
+}
+
+/// SACK blocks in the other numbering.
+fn shifted(blocks: &[(u32, u32)], by: u32) -> Vec<(u32, u32)> {
+    blocks.iter().map(|(left, right)| (left.wrapping_add(by), right.wrapping_add(by))).collect()
 }

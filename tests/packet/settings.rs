@@ -100,8 +100,7 @@ impl Settings {
         match name.strip_prefix("net.ipv4.").unwrap_or(name) {
             "tcp_timestamps" => tcp.timestamps = value != 0,
             "tcp_window_scaling" => tcp.window_scaling = value != 0,
-            // Selective acknowledgements have no switch yet: scripts do not offer them.
-            "tcp_sack" if value == 0 => {}
+            "tcp_sack" => tcp.sack = value != 0,
             "tcp_syn_retries" | "tcp_synack_retries" => tcp.syn_retries = value.min(255) as u8,
             "tcp_fin_timeout" => tcp.fin_wait_2 = seconds,
             "tcp_keepalive_time" => self.keep_alive_idle = seconds,

@@ -18,7 +18,9 @@ fn both_families_are_accepted_with_their_addresses_and_the_options_of_the_listen
             sender.send(*peer).expect("the test listens");
             Ok(())
         });
-        let mut host = Host::configured(at, KernelConfig::default(), script);
+        let mut config = KernelConfig::default();
+        config.tcp.keep_alive = Some(Duration::from_secs(7_200));
+        let mut host = Host::configured(at, config, script);
         let peer = host.connect();
         host.until("it is open", |host| host.core.connections() == 1);
         let seen = peers.try_recv().expect("opened");

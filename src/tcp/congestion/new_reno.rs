@@ -1,118 +1,109 @@
 //! NewReno: RFC 5681 with the fast recovery of RFC 6582, counting bytes (RFC 3465).
 
 use super::CongestionControl;
+use super::window::Window;
 use crate::time::Instant;
 use core::time::Duration;
-
-/// The largest window TCP can advertise (RFC 7323 section 2.3): more is of no use, and sums of two
-/// windows stay in 32 bits.
-const MAX_CWND: u32 = 1 << 30;
 
 /// The NewReno algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewReno {
-    cwnd: u32,
-    ssthresh: u32,
+    window: Window,
     /// Bytes acknowledged in congestion avoidance since the window last grew.
     bytes_acked: u32,
-    initial_window: u32,
-    smss: u16,
 }
 
-impl NewReno {
-    fn smss(&self) -> u32 {
-        self.smss.into()
+/// What NewReno grows by, for those that grow like it.
+///
+/// In slow start at most a segment for an ACK, whatever it covers (RFC 5681 equation 2): a receiver
+/// that splits its acknowledgements gains nothing. Then a segment for a window acknowledged, once a
+/// round trip however many ACKs it takes (RFC 5681 section 3.1, RFC 3465 section 2.1).
+pub(super) fn grow(window: &mut Window, bytes_acked: &mut u32, acked: u32) {
+    if window.in_slow_start() {
+        window.grow(acked.min(window.smss()));
+        return;
     }
-
-    fn set_cwnd(&mut self, cwnd: u32) {
-        self.cwnd = cwnd.clamp(self.smss(), MAX_CWND);
-    }
-
-    /// Half of what is in flight, at least two segments (RFC 5681 equation 4).
-    fn halve(&mut self, flight: u32) {
-        self.ssthresh = (flight / 2).max(2 * self.smss());
-        self.bytes_acked = 0;
+    *bytes_acked = bytes_acked.saturating_add(acked);
+    if *bytes_acked >= window.cwnd {
+        *bytes_acked = (*bytes_acked - window.cwnd).min(window.cwnd);
+        window.grow(window.smss());
     }
 }
 
 impl CongestionControl for NewReno {
     fn new(mss: u16, initial_window: u32) -> NewReno {
-        let smss = mss.max(1);
-        let cwnd = initial_window.clamp(smss.into(), MAX_CWND);
-        // Section 3.1: ssthresh SHOULD start arbitrarily high, so that the network decides.
-        NewReno { cwnd, ssthresh: u32::MAX, bytes_acked: 0, initial_window: cwnd, smss }
+        NewReno { window: Window::new(mss, initial_window), bytes_acked: 0 }
     }
 
     fn cwnd(&self) -> u32 {
-        self.cwnd
+        self.window.cwnd
     }
 
     fn ssthresh(&self) -> u32 {
-        self.ssthresh
+        self.window.ssthresh
+    }
+
+    fn smss(&self) -> u32 {
+        self.window.smss()
+    }
+
+    fn set_mss(&mut self, mss: u16) {
+        self.window.set_mss(mss);
+    }
+
+    fn set_cwnd(&mut self, cwnd: u32) {
+        self.window.set_cwnd(cwnd);
     }
 
     fn on_ack(&mut self, acked: u32, _flight: u32, cwnd_limited: bool, _: Instant, _: Duration) {
-        if !cwnd_limited {
-            return;
-        }
-        if self.in_slow_start() {
-            // RFC 5681 equation 2: at most a segment for an ACK, whatever it covers; a receiver
-            // that splits its acknowledgements gains nothing.
-            self.set_cwnd(self.cwnd.saturating_add(acked.min(self.smss())));
-        } else {
-            // RFC 5681 section 3.1 (and RFC 3465 section 2.1): a segment for a window acknowledged,
-            // once a round trip however many ACKs it takes.
-            self.bytes_acked = self.bytes_acked.saturating_add(acked);
-            if self.bytes_acked >= self.cwnd {
-                self.bytes_acked = (self.bytes_acked - self.cwnd).min(self.cwnd);
-                self.set_cwnd(self.cwnd.saturating_add(self.smss()));
-            }
+        if cwnd_limited {
+            grow(&mut self.window, &mut self.bytes_acked, acked);
         }
     }
 
-    fn on_loss(&mut self, flight: u32) {
-        self.halve(flight);
-        // RFC 5681 section 3.2 step 3: the three segments that caused the duplicate ACKs have left.
-        self.set_cwnd(self.ssthresh.saturating_add(3 * self.smss()));
+    fn on_ecn(&mut self, acked: u32, marked: u32, flight: u32) -> bool {
+        // RFC 3168 section 6.1.2: like a loss, but nothing has to be sent again.
+        let news = self.window.mark_is_news(acked, marked, flight);
+        if news {
+            self.window.reduce(self.window.cwnd / 2);
+            self.bytes_acked = 0;
+        }
+        news
     }
 
-    fn inflate(&mut self) {
-        // RFC 5681 section 3.2 step 4.
-        self.set_cwnd(self.cwnd.saturating_add(self.smss()));
-    }
-
-    fn on_partial_ack(&mut self, acked: u32) {
-        // RFC 6582 section 3.2 step 3: deflate by what was acknowledged, and let one segment out
-        // for a whole one that left.
-        let kept = if acked >= self.smss() { self.smss() } else { 0 };
-        self.set_cwnd(self.cwnd.saturating_sub(acked).saturating_add(kept));
-    }
-
-    fn on_recovery_end(&mut self, flight: u32) {
-        // RFC 6582 section 3.2 step 3, option 1: with little in flight, ssthresh would be a burst.
-        self.set_cwnd(self.ssthresh.min(flight.max(self.smss()).saturating_add(self.smss())));
+    fn on_congestion(&mut self, flight: u32) {
+        self.window.snapshot();
+        if self.window.loss_is_news(flight) {
+            // RFC 5681 equation 4: half of what is in flight, at least two segments.
+            self.window.reduce(flight / 2);
+        }
+        self.bytes_acked = 0;
     }
 
     fn on_timeout(&mut self, flight: u32, first: bool) {
         // RFC 5681 section 3.1: ssthresh is held when the same segment times out again, since by
         // then what is in flight says nothing any more.
         if first {
-            self.halve(flight);
+            self.window.snapshot();
+            self.window.reduce(flight / 2);
         }
         self.bytes_acked = 0;
-        // The loss window: one full-sized segment.
-        self.cwnd = self.smss();
+        self.window.collapse();
+    }
+
+    fn undo(&mut self) {
+        self.window.restore();
     }
 
     fn on_idle(&mut self) {
-        // RFC 5681 section 4.1: the restart window.
-        self.set_cwnd(self.cwnd.min(self.initial_window));
+        self.window.restart();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::initial_window;
+    use super::super::window::MAX_CWND;
     use super::*;
     use proptest::prelude::*;
 
@@ -140,8 +131,32 @@ mod tests {
     }
 
     #[test]
-    fn the_state_takes_twenty_bytes() {
-        assert_eq!(size_of::<NewReno>(), 20);
+    fn the_state_takes_28_bytes() {
+        assert_eq!(size_of::<NewReno>(), 28);
+    }
+
+    #[test]
+    fn rfc3168_6_1_2_a_mark_halves_the_window_once_a_round_trip() {
+        let mut cc = avoiding();
+        assert!(cc.on_ecn(M, M, 10 * M));
+        assert_eq!((cc.cwnd(), cc.ssthresh()), (5 * M, 5 * M));
+        assert!(!cc.on_ecn(M, M, 9 * M));
+        assert_eq!(cc.cwnd(), 5 * M);
+    }
+
+    #[test]
+    fn rfc4015_3_a_spurious_recovery_or_timeout_is_undone() {
+        for timeout in [false, true] {
+            let mut cc = avoiding();
+            if timeout {
+                cc.on_timeout(10 * M, true);
+                cc.on_timeout(10 * M, false);
+            } else {
+                cc.on_loss(10 * M);
+            }
+            cc.undo();
+            assert_eq!((cc.cwnd(), cc.ssthresh()), (10 * M, 10 * M), "timeout: {timeout}");
+        }
     }
 
     #[test]
@@ -274,7 +289,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_window_stays_between_a_segment_and_the_largest(
-            mss: u16, iw: u32, calls in prop::collection::vec((0..8u8, any::<u32>()), 0..200)
+            mss: u16, iw: u32, calls in prop::collection::vec((0..10u8, any::<u32>()), 0..200)
         ) {
             let mut cc = NewReno::new(mss, iw);
             for (call, n) in calls {
@@ -285,6 +300,8 @@ mod tests {
                     4 => cc.on_partial_ack(n),
                     5 => cc.on_recovery_end(n),
                     6 => cc.on_timeout(n, n % 2 == 0),
+                    7 => cc.undo(),
+                    8 => _ = cc.on_ecn(n, n / 2, n),
                     _ => cc.on_idle(),
                 }
                 prop_assert!((u32::from(mss.max(1))..=MAX_CWND).contains(&cc.cwnd()));
