@@ -9,7 +9,7 @@ use crate::app::{App, Close, Commands, Peer, Role, Rx, Tx, TxContext};
 use crate::device::Device;
 use crate::tcp::{Facts, State};
 
-/// Frames that must be free before applications that wait for frames are called: one in sixteen.
+/// Frames that are plenty for applications that wait for frames: one in sixteen.
 const STARVED_RESERVE: u32 = 16;
 
 impl<A: App, D: Device> Engine<A, D> {
@@ -189,13 +189,17 @@ impl<A: App, D: Device> Engine<A, D> {
         any
     }
 
-    /// Calls those that wait for frames and for nothing else, while there are frames.
+    /// Calls those that wait for frames and for nothing else, when there are plenty, or more than when
+    /// they were last called: one of them may hold all the others.
     pub(super) fn feed_starved(&mut self) {
-        let enough = self.io.pool.frames() / STARVED_RESERVE;
+        let free = self.io.pool.free_for_data();
+        let plenty = free > self.io.pool.frames() / STARVED_RESERVE;
+        if free == 0 || !plenty && free <= self.fed_with {
+            self.fed_with = self.fed_with.min(free);
+            return;
+        }
+        self.fed_with = free;
         for _ in 0..self.starved.len() {
-            if self.io.pool.free_for_data() <= enough {
-                return;
-            }
             let Some(index) = self.starved.pop_front() else { return };
             // The connection may be gone, and its slot another's: that one isn't marked, or waits
             // too.

@@ -98,6 +98,8 @@ pub struct Engine<A: App, D> {
     blocked: Vec<u32>,
     /// Connections whose application waits for frames, with nothing of theirs on the way.
     starved: VecDeque<u32>,
+    /// Frames that were free when they were last called.
+    fed_with: u32,
     commands: CoreCommands,
     next_port: u16,
     draining: bool,
@@ -139,6 +141,7 @@ impl<A: App, D: Device> Engine<A, D> {
             ready: Vec::with_capacity(limits.connections as usize),
             blocked: Vec::with_capacity(limits.connections as usize),
             starved: VecDeque::new(),
+            fed_with: 0,
             commands: CoreCommands::default(),
             next_port: *config.ephemeral_ports.start(),
             draining: false,

@@ -120,7 +120,8 @@ impl<C> Slot<C> {
     pub(super) fn check_space<D>(&mut self, io: &Io<D>) {
         if self.outbox.wants_space
             && self.outbox.bytes() <= io.settings.config.send_buffer / 2
-            && io.pool.free_for_data() > 0
+            // With nothing queued a held buffer may go, which needs no frame.
+            && (io.pool.free_for_data() > 0 || self.outbox.bytes() == 0)
         {
             self.outbox.wants_space = false;
             self.pending |= Pending::SPACE;
