@@ -99,6 +99,22 @@ fn a_thousand_worlds_keep_every_promise() {
     assert!(bytes > 0 && retransmissions > 0 && finished > results.len() as u32);
 }
 
+/// Worlds beyond the first thousand that once broke a promise, and what it was.
+const ONCE_BROKEN: [(u64, &str); 5] = [
+    (1_080, "a line's rest held the frame that the next bytes needed"),
+    (2_951, "what filled a hole was dropped for want of frames"),
+    (3_329, "a buffer holding most frames waited for frames"),
+    (5_065, "as 2951"),
+    (5_845, "as 2951"),
+];
+
+#[test]
+fn worlds_that_were_broken_once_stay_whole() {
+    for (seed, what) in ONCE_BROKEN {
+        run(seed).unwrap_or_else(|violation| panic!("seed {seed} ({what}): {violation}"));
+    }
+}
+
 #[test]
 fn a_seed_always_gives_the_same_run() {
     for seed in 0..20 {

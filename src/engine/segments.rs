@@ -142,10 +142,12 @@ impl<C> Slot<C> {
         };
         frame.advance(usize::from(segment.payload_start) + usize::from(skip));
         frame.truncate(usize::from(len));
-        let fills = seq == self.tcb.rcv_nxt && !self.out_of_order.is_empty();
+        let needs_no_frame = !self.out_of_order.is_empty()
+            || tail_for(&io.pool, &self.inbox.queue, frame.len()).is_some();
+        let fills = seq == self.tcb.rcv_nxt && needs_no_frame;
         if io.pool.free_for_receive() == 0 && !fills {
             // The last frames are for what frees others: the ACK counted, the payload comes again.
-            // What fills a hole frees what lies behind it.
+            // What fills a hole frees what lies behind it; what fits behind unread bytes is copied.
             io.counters.inc(Counter::DropNoRoom);
             io.pool.release(frame);
         } else if seq == self.tcb.rcv_nxt {
@@ -291,13 +293,16 @@ impl<C> Slot<C> {
     }
 }
 
+/// The frame of the last unread bytes, if a payload of this length is short and fits behind them.
+fn tail_for(pool: &Pool, queue: &FrameQueue, len: usize) -> Option<FrameRef> {
+    let tail = queue.back().some()?;
+    (len <= COALESCE_BYTES && pool.queued_tailroom(tail) >= len as u32).then_some(tail)
+}
+
 /// Copies a short payload behind the last unread bytes, if it fits there: behind the bytes of a
 /// received packet lies nothing of value.
 fn append_copy(pool: &Pool, queue: &mut FrameQueue, frame: &Frame) -> bool {
-    let Some(tail) = queue.back().some() else { return false };
-    if frame.len() > COALESCE_BYTES || pool.queued_tailroom(tail) < frame.len() as u32 {
-        return false;
-    }
+    let Some(tail) = tail_for(pool, queue, frame.len()) else { return false };
     queue.edit(pool, tail, Place::Received, |last| {
         let before = last.len();
         pool.extend(last, frame.len());
