@@ -12,7 +12,8 @@ use crate::traffic::{self, Fields, PAYLOAD, SERVER_MAC, Seen, Template};
 /// Receives without an answer in between after which the server is taken for dead.
 const PATIENCE: u32 = 10_000;
 
-/// One client. Sixteen bytes: at a million of them, its own cache misses are the load's greatest cost.
+/// One client. Sixteen bytes: at a million of them, its own cache misses are the load's greatest
+/// cost.
 #[derive(Clone, Copy, Debug)]
 struct Client {
     snd_nxt: u32,
@@ -38,8 +39,8 @@ enum Phase {
 /// receives is written by the clients as it receives it, and what it transmits is checked at once.
 ///
 /// A client has one request under way at a time, and the next one acknowledges the response to it.
-/// Responses are checked for what is cheap to check: addressee, numbers, length; all checksums that the
-/// clients make are right.
+/// Responses are checked for what is cheap to check: addressee, numbers, length; all checksums that
+/// the clients make are right.
 ///
 /// A server that reflects requests as they are costs nothing but what the load itself does: see
 /// [`Generator::reflected`].
@@ -113,8 +114,8 @@ impl Generator {
         }
     }
 
-    /// The same for a server that transmits each request as it received it. Its clients take that for
-    /// the response, and are connected from the start.
+    /// The same for a server that transmits each request as it received it. Its clients take that
+    /// for the response, and are connected from the start.
     #[must_use]
     pub fn reflected(mut self) -> Generator {
         self.reflected = true;

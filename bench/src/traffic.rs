@@ -153,8 +153,8 @@ pub struct Seen {
     pub ts_value: u32,
 }
 
-/// Reads an untagged IPv4 segment without IP options. With `REFLECTED`, one that a client wrote, as if
-/// the server had sent it with the two sides swapped. `None` if it is no such segment.
+/// Reads an untagged IPv4 segment without IP options. With `REFLECTED`, one that a client wrote, as
+/// if the server had sent it with the two sides swapped. `None` if it is no such segment.
 #[inline]
 pub fn read<const REFLECTED: bool>(packet: &[u8]) -> Option<Seen> {
     let headers = packet.first_chunk::<54>()?;

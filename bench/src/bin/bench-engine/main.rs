@@ -1,4 +1,5 @@
-//! One request through the engine, without a kernel: how long, how many instructions, how many bytes.
+//! One request through the engine, without a kernel: how long, how many instructions, how many
+//! bytes.
 
 mod instructions;
 mod memory;
