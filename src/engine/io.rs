@@ -72,6 +72,14 @@ impl<D: Device> Io<D> {
         }
     }
 
+    /// Takes other settings; what we offer from now on follows.
+    pub(crate) fn configure(&mut self, settings: Settings) {
+        let mtu = self.device.link().mtu.min(max_packet(&self.pool));
+        self.offer_v4 = LocalOffer::new(&settings.config, mtu, true);
+        self.offer_v6 = LocalOffer::new(&settings.config, mtu, false);
+        self.settings = settings;
+    }
+
     pub(crate) fn mac(&self) -> Mac {
         self.mac
     }

@@ -15,6 +15,7 @@
 //! | `send` | from a connection's queue to the device |
 //! | `timers` | what is due |
 //! | `connect` | connections that we open |
+//! | `reconfigure` | what may change between turns |
 //! | `link_local` | ARP, neighbour discovery, echo |
 //! | `slots`, `slab`, `time_wait_table`, `demux`, `wheel`, `neighbours` | the tables |
 
@@ -30,6 +31,7 @@ mod handshake;
 mod io;
 mod link_local;
 mod neighbours;
+mod reconfigure;
 mod scoreboard;
 mod segments;
 mod send;

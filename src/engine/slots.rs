@@ -158,7 +158,7 @@ impl<C> Slots<C> {
     #[inline]
     pub(crate) fn prefetch(&self, index: u32) {
         if let Some(entry) = self.entries.get(index as usize) {
-            crate::device::prefetch::read(entry);
+            crate::device::prefetch::read_all(entry);
         }
     }
 }

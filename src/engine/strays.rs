@@ -49,7 +49,7 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         self.io.pool.extend(&mut frame, packet.len());
         self.io.pool.bytes_mut(&mut frame).copy_from_slice(packet);
-        let Arrived::Segment { segment, flow, hop, hash } = self.parse(&frame) else {
+        let Arrived::Segment { segment, flow, hop, hash, .. } = self.parse(&frame) else {
             self.io.counters.inc(Counter::DropStray);
             return self.io.pool.release(frame);
         };

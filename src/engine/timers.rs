@@ -8,7 +8,6 @@ use super::wheel::Wheel;
 use crate::app::{App, Close};
 use crate::device::Device;
 use crate::tcp::Expiry;
-use crate::time::Tick;
 
 impl<A: App, D: Device> Engine<A, D> {
     /// Fires what is due, up to the budget of a turn; the rest comes in the next one.
@@ -94,9 +93,11 @@ impl<A: App, D: Device> Engine<A, D> {
 /// finds nothing due, and is armed anew. Most deadlines are moved away many times before they are
 /// due.
 pub(super) fn schedule<C>(slot: &mut Slot<C>, index: u32, wheel: &mut Wheel) {
-    let app = slot.pending.contains(Pending::APP_TIMER).then_some(slot.timer_at);
-    let deadlines = [slot.tcb.next_deadline(), app];
-    let Some(first) = deadlines.into_iter().flatten().reduce(Tick::min) else { return };
+    let mut first = slot.tcb.next_deadline();
+    if slot.pending.contains(Pending::APP_TIMER) {
+        first = Some(first.map_or(slot.timer_at, |at| at.min(slot.timer_at)));
+    }
+    let Some(first) = first else { return };
     if slot.pending.contains(Pending::ARMED) && !slot.armed_at.is_after(first) {
         return;
     }

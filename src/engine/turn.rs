@@ -28,6 +28,8 @@ pub(super) enum Arrived {
         flow: Flow,
         hop: Hop,
         hash: u64,
+        /// The slot that the table names first for this hash: almost always the right one.
+        first: u32,
     },
     /// TCP to somebody else.
     NotOurs,
@@ -74,15 +76,16 @@ impl<A: App, D: Device> Engine<A, D> {
             arrived.push(one);
         }
         // Look up all, and ask the cache for the connections.
-        for one in &arrived {
-            if let Arrived::Segment { hash, .. } = one {
-                self.prefetch_target(*hash);
+        for one in &mut arrived {
+            if let Arrived::Segment { hash, first, .. } = one {
+                *first = self.prefetch_target(*hash);
             }
         }
         // Process all.
-        for (frame, one) in batch.drain().zip(arrived.drain(..)) {
+        for (frame, one) in batch.drain().zip(&arrived) {
             self.process(frame, one);
         }
+        arrived.clear();
         (self.batch, self.arrived) = (batch, arrived);
         true
     }
@@ -106,27 +109,38 @@ impl<A: App, D: Device> Engine<A, D> {
             local_port: segment.dst_port,
             local,
         };
-        Arrived::Segment { segment, flow, hop: Hop::back(&parsed.link), hash: self.hash(&flow) }
+        Arrived::Segment {
+            segment,
+            flow,
+            hop: Hop::back(&parsed.link),
+            hash: self.hash(&flow),
+            first: NO_SLOT,
+        }
     }
 
-    /// The first entry with this fingerprint is almost always the one.
-    fn prefetch_target(&self, hash: u64) {
+    /// The first entry with this fingerprint is almost always the one: its slot, if it names one.
+    fn prefetch_target(&self, hash: u64) -> u32 {
         if let Some(bits) = self.demux.find(hash, |_| true)
             && let Target::Connection(index) = Target::from_bits(bits)
         {
             self.slots.prefetch(index);
+            return index;
         }
+        NO_SLOT
     }
 
-    fn process(&mut self, frame: Frame, arrived: Arrived) {
+    fn process(&mut self, frame: Frame, arrived: &Arrived) {
         match arrived {
-            Arrived::Segment { segment, flow, hop, hash } => {
+            Arrived::Segment { segment, flow, hop, hash, first } => {
                 self.io.counters.inc(Counter::SegmentsReceived);
-                self.segment_arrives(frame, &segment, &flow, hop, hash);
+                if self.slots.get(*first).is_some_and(|slot| slot.flow == *flow) {
+                    return self.connection_arrives(*first, frame, segment, *hop);
+                }
+                self.segment_arrives(frame, segment, flow, *hop, *hash);
             }
-            Arrived::Other(parsed) => self.link_local_arrives(frame, &parsed),
+            Arrived::Other(parsed) => self.link_local_arrives(frame, parsed),
             Arrived::Rejected(reject) => {
-                self.io.counters.reject(reject);
+                self.io.counters.reject(*reject);
                 self.io.pool.release(frame);
             }
             Arrived::NotOurs => {
@@ -179,3 +193,6 @@ impl<A: App, D: Device> Engine<A, D> {
         Some(Instant::from_nanos((start_of_tick + ahead * Tick::NANOS).max(now.nanos())))
     }
 }
+
+/// No slot has this index.
+const NO_SLOT: u32 = u32::MAX;

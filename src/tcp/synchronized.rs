@@ -27,15 +27,16 @@ pub(crate) fn segment_arrives(
         return tcb.syn_sent_arrives(segment, offer, settings, now);
     }
     // A SYN of a simultaneous open comes before the window and carries an ACK that counts.
-    let mut segment = *segment;
     if tcb.state == State::SynReceived
         && segment.flags.contains(Flags::SYN)
         && segment.seq + 1 == tcb.rcv_nxt
     {
+        let mut segment = *segment;
         segment.flags -= Flags::SYN;
         segment.seq += 1;
+        return tcb.synchronized_arrives(&segment, settings, now);
     }
-    tcb.synchronized_arrives(&segment, settings, now)
+    tcb.synchronized_arrives(segment, settings, now)
 }
 
 impl Tcb {
@@ -72,10 +73,10 @@ impl Tcb {
             opened = true;
         }
         self.take_timestamp(segment, now);
-        let mut outcome = match self.ack_arrives(segment, settings, now) {
-            Ok(outcome) => outcome,
-            Err(refusal) => return refusal,
-        };
+        let mut outcome = Outcome::default();
+        if !self.ack_arrives(segment, &mut outcome, settings, now) {
+            return outcome;
+        }
         if opened {
             outcome.event = Event::Opened;
         }
@@ -147,26 +148,29 @@ impl Tcb {
         Outcome::event(event)
     }
 
+    #[inline]
     fn ack_arrives(
         &mut self,
         segment: &Segment,
+        outcome: &mut Outcome,
         settings: &Settings,
         now: Instant,
-    ) -> Result<Outcome, Outcome> {
+    ) -> bool {
         let ack = segment.ack;
         // RFC 5961 section 5.2: not older than the largest window ever, not of what was never sent.
         if ack.after(self.snd_max) {
-            return Err(Outcome::dropped(Drop::BadAck, Answer::Ack));
+            *outcome = Outcome::dropped(Drop::BadAck, Answer::Ack);
+            return false;
         }
         if ack.before(self.snd_una) && ack.distance_to(self.snd_una) > self.max_wnd.max(1) {
-            return Err(Outcome::dropped(Drop::BadAck, Answer::Challenge));
+            *outcome = Outcome::dropped(Drop::BadAck, Answer::Challenge);
+            return false;
         }
         self.heard(settings, now);
-        let mut outcome = Outcome::default();
         if ack.after(self.snd_una) {
-            self.new_ack(segment, &mut outcome, settings, now);
+            self.new_ack(segment, outcome, settings, now);
         } else if ack == self.snd_una && !self.has(Facts::SACK) && self.is_duplicate_ack(segment) {
-            self.duplicate_ack(&mut outcome);
+            self.duplicate_ack(outcome);
         }
         let newer = self.snd_wl1.before(segment.seq)
             || self.snd_wl1 == segment.seq && self.snd_wl2.at_or_before(ack);
@@ -189,7 +193,7 @@ impl Tcb {
                 _ => {}
             }
         }
-        Ok(outcome)
+        true
     }
 
     /// RFC 5681 section 2: what counts as a duplicate acknowledgement.

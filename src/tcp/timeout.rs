@@ -32,15 +32,20 @@ pub(crate) enum Expiry {
 
 impl Tcb {
     /// The earliest deadline of the connection, if it has one.
+    #[inline]
     pub(crate) fn next_deadline(&self) -> Option<Tick> {
-        let timers = [
+        let mut first = self.has(Facts::IDLE_ARMED).then_some(self.idle_at);
+        let rare = [
             (Facts::RETRANSMIT_ARMED, self.retransmit_at),
             (Facts::ACK_DELAYED, self.ack_at),
             (Facts::REORDER_ARMED, self.reorder_at),
-            (Facts::IDLE_ARMED, self.idle_at),
         ];
-        let armed = timers.into_iter().filter(|(fact, _)| self.has(*fact));
-        armed.map(|(_, at)| at).reduce(Tick::min)
+        for (fact, at) in rare {
+            if self.has(fact) {
+                first = Some(first.map_or(at, |first| first.min(at)));
+            }
+        }
+        first
     }
 
     pub(super) fn arm_retransmit(&mut self, now: Instant) {

@@ -19,6 +19,8 @@ pub const DEFAULT_HOP_LIMIT: u8 = 64;
 pub(super) struct Datagram<'a> {
     pub(super) src: Addr,
     pub(super) dst: Addr,
+    /// Sum of the two addresses, for the pseudo-header.
+    pub(super) addresses: super::checksum::Sum,
     pub(super) protocol: u8,
     pub(super) hop_limit: u8,
     /// The two ECN bits (RFC 3168 section 5).

@@ -67,6 +67,7 @@ pub(super) fn parse(packet: &[u8], start: usize, verify: bool) -> Result<Datagra
     Ok(Datagram {
         src: Addr::from_v4(header.src),
         dst: Addr::from_v4(header.dst),
+        addresses: sum(&header.src).combine(sum(&header.dst)),
         protocol: header.protocol,
         hop_limit: header.ttl,
         ecn: header.traffic_class & 3,

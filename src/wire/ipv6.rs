@@ -64,6 +64,7 @@ pub(super) fn parse(packet: &[u8], start: usize) -> Result<Datagram<'_>, Reject>
     Ok(Datagram {
         src,
         dst,
+        addresses: super::checksum::sum(&src.0).combine(super::checksum::sum(&dst.0)),
         protocol,
         hop_limit: header.hop_limit,
         ecn: (header.version_class_flow.get() >> 20) as u8 & 3,

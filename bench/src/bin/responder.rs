@@ -1,8 +1,7 @@
 //! The ceiling on the wire: [`Stateless`] over one AF_XDP queue, answering any HTTP request.
 //!
-//! A request is whatever payload a segment carries, and the response is that of
-//! `sidestep serve --app hello`. There are no connections here: nothing is retransmitted,
-//! reassembled or timed.
+//! A request is whatever payload a segment carries, and the response is that of `sidestep serve
+//! --app hello`. There are no connections here: nothing is retransmitted, reassembled or timed.
 
 use core::net::SocketAddr;
 use std::process::ExitCode;

@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::{Flags, HEADER_LEN, Options};
 use crate::wire::addr::Addr;
-use crate::wire::checksum::{pseudo_header, sum};
+use crate::wire::checksum::sum;
 use crate::wire::ip::{Datagram, protocol};
 use crate::wire::parse::Checks;
 use crate::wire::reject::Reject;
@@ -77,7 +77,7 @@ struct Header {
 }
 
 /// Reads the segment in an IP packet.
-#[inline]
+#[inline(always)]
 pub(in crate::wire) fn parse(datagram: &Datagram<'_>, checks: Checks) -> Result<Segment, Reject> {
     let bytes = datagram.payload;
     let (header, rest) = Header::ref_from_prefix(bytes).map_err(|_| Reject::TooShort)?;
@@ -109,7 +109,7 @@ pub(in crate::wire) fn parse(datagram: &Datagram<'_>, checks: Checks) -> Result<
 #[inline]
 fn is_whole(datagram: &Datagram<'_>, field: u16, accept_partial: bool) -> bool {
     let bytes = datagram.payload;
-    let pseudo = pseudo_header(&datagram.src, &datagram.dst, protocol::TCP, bytes.len());
+    let pseudo = datagram.addresses.dword(bytes.len() as u32).word(u16::from(protocol::TCP));
     // First the cheap one: where checksums come unfinished, nearly all do.
     (accept_partial && field == pseudo.fold()) || pseudo.combine(sum(bytes)).is_whole()
 }

@@ -57,8 +57,7 @@ pub(super) fn run(options: &TimesOptions) {
     core_affinity::set_for_current(core_affinity::CoreId { id: options.core });
     println!(
         "Nanoseconds per request of 100 bytes and its response of 100, without those of the load \n\
-         itself (column 4): median (min–max) of {} interleaved rounds; then how many times \
-         the limit.",
+         itself (column 4): median (min–max) of {} interleaved rounds; then in times the limit.",
         options.rounds
     );
     print!("order   connections batch {:>18} {:>18}", "load", "limit");
