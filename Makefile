@@ -16,7 +16,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo bench-wrk lint fmt doc clean
+.PHONY: help setup build test demo bench-wrk bench-engine lint fmt doc clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +34,11 @@ demo: setup build ## Compare AF_XDP with kernel sockets under wrk, side by side 
 	$(SUDO) $(BIN) demo
 
 bench-wrk: setup build ## The README's table: medians of interleaved rounds under wrk (root)
+	$(CARGO) build --release -p sidestep-bench --bin responder
 	$(SUDO) $(BIN) demo --compare --seconds $(SECONDS_EACH) --rounds $(ROUNDS)
+
+bench-engine: ## The engine in one process, beside its stateless limit and smoltcp
+	$(CARGO) run --release -p sidestep-bench --bin bench-engine
 
 lint: ## Check formatting, clippy and rustdoc, warnings as errors
 	$(CARGO) fmt --check

@@ -1,5 +1,7 @@
 //! One server under load, measured.
 
+use core::fmt;
+
 use super::load::{self, Load, Script};
 use super::process;
 use super::progress::Progress;
@@ -9,8 +11,27 @@ use crate::runtime::{Backend, Poll};
 /// What is measured against what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Contender {
-    pub(super) backend: Backend,
+    pub(super) server: Server,
     pub(super) poll: Poll,
+}
+
+/// Who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Server {
+    /// This program.
+    Ours(Backend),
+    /// The program `responder` beside this one: it keeps no state, and nothing that does can be
+    /// cheaper.
+    Responder,
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Server::Ours(backend) => backend.fmt(f),
+            Server::Responder => f.write_str("stateless responder"),
+        }
+    }
 }
 
 /// One measurement.
@@ -39,12 +60,12 @@ pub(super) fn run(
     seconds: u32,
     progress: &mut Progress,
 ) -> Result<Vec<Measurement>, Trouble> {
-    let Contender { backend, poll } = contender;
+    let Contender { server: who, poll } = contender;
     let script = Script::write()?;
-    let (server, mode) = process::server(stage, backend.name(), poll.name())?;
+    let (server, mode) = process::server(stage, who, poll.name())?;
     let mut measurements = Vec::new();
     for &connections in connections {
-        let what = format!("{backend} ({mode}), {poll}, {connections} connections");
+        let what = format!("{who} ({mode}), {poll}, {connections} connections");
         progress.begin(what, seconds);
         let before = server.processor_time();
         let load = load::run(stage, &script, connections, seconds, || progress.show())?;

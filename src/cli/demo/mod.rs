@@ -10,7 +10,7 @@ mod table;
 
 use std::process::ExitCode;
 
-use measure::{Contender, Measurement};
+use measure::{Contender, Measurement, Server};
 use progress::Progress;
 use stage::{Interrupt, Stage, Trouble};
 
@@ -23,7 +23,8 @@ const INTERRUPTED: u8 = 130;
 #[derive(Debug, clap::Args)]
 pub(super) struct DemoOptions {
     /// Measure every combination in interleaved rounds and print a Markdown table of medians: 1, 64
-    /// and 256 connections, sleeping and spinning
+    /// and 256 connections, sleeping and spinning; beside them, if it was built, the stateless
+    /// responder of bench/
     #[arg(long)]
     compare: bool,
 
@@ -68,7 +69,7 @@ fn demonstrate(options: &DemoOptions, interrupt: &Interrupt) -> Result<(), Troub
     let mut progress = Progress::new(2 * options.seconds);
     let mut columns = Vec::new();
     for backend in [Backend::AfXdp, Backend::Kernel] {
-        let contender = Contender { backend, poll: options.poll };
+        let contender = Contender { server: Server::Ours(backend), poll: options.poll };
         let each = [options.connections];
         let measured = measure::run(&stage, contender, &each, options.seconds, &mut progress)?;
         columns.extend(measured);
@@ -82,10 +83,13 @@ fn demonstrate(options: &DemoOptions, interrupt: &Interrupt) -> Result<(), Troub
 /// Interleaved rounds, so that whatever else the machine does falls on all alike.
 fn compare(options: &DemoOptions, interrupt: &Interrupt) -> Result<(), Trouble> {
     const CONNECTIONS: [u32; 3] = [1, 64, 256];
-    let contenders = [Poll::Sleep, Poll::Busy].into_iter().flat_map(|poll| {
-        [Backend::AfXdp, Backend::Kernel].map(|backend| Contender { backend, poll })
-    });
-    let contenders: Vec<Contender> = contenders.collect();
+    let ours = [Server::Ours(Backend::AfXdp), Server::Ours(Backend::Kernel)];
+    let ceiling = process::responder().map(|_| Server::Responder);
+    let servers: Vec<Server> = ours.into_iter().chain(ceiling).collect();
+    let contenders: Vec<Contender> = [Poll::Sleep, Poll::Busy]
+        .into_iter()
+        .flat_map(|poll| servers.iter().map(move |&server| Contender { server, poll }))
+        .collect();
     let stage = Stage::build(interrupt)?;
     let runs = options.rounds * (contenders.len() * CONNECTIONS.len()) as u32;
     let mut progress = Progress::new(runs * options.seconds);

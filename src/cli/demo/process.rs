@@ -4,11 +4,13 @@ use core::time::Duration;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Instant;
 
+use super::measure::Server;
 use super::stage::{INTERFACE, Interrupt, SERVER, Stage, Trouble};
 use crate::runtime::Error;
 use crate::runtime::lab::Namespace;
@@ -121,33 +123,34 @@ impl Drop for Process {
     }
 }
 
-/// Starts a server of this very program and waits until it can accept. Returns the mode it got.
+/// Where the stateless responder is, if it was built.
+pub(super) fn responder() -> Option<PathBuf> {
+    let path = std::env::current_exe().ok()?.with_file_name("responder");
+    path.is_file().then_some(path)
+}
+
+/// Starts a server and waits until it can accept. Returns the mode it got.
 pub(super) fn server(
     stage: &Stage,
-    backend: &str,
+    server: Server,
     poll: &str,
 ) -> Result<(Process, String), Trouble> {
     let program = std::env::current_exe().map_err(|answer| {
         Error::machine("finding this program's own file", answer, "do not move it while it runs")
     })?;
+    let responder = program.with_file_name("responder").to_string_lossy().into_owned();
     let program = program.to_string_lossy().into_owned();
     let listen = format!("{SERVER}:80");
-    let arguments = [
-        &program,
-        "serve",
-        "--interface",
-        INTERFACE,
-        "--listen",
-        &listen,
-        "--backend",
-        backend,
-        "--poll",
-        poll,
-        "--cores",
-        "0",
-        "--drain",
-        "100ms",
-    ];
+    let common = ["--interface", INTERFACE, "--listen", &listen, "--poll", poll];
+    let mut arguments = match server {
+        Server::Ours(_) => vec![program.as_str(), "serve"],
+        Server::Responder => vec![responder.as_str(), "--core", "0"],
+    };
+    arguments.extend(common);
+    if let Server::Ours(backend) = server {
+        let ours = ["--backend", backend.name(), "--cores", "0", "--drain", "100ms"];
+        arguments.extend(ours);
+    }
     let mut process = Process::start(&stage.server, 0, &arguments)?;
     let ready = process.line("ready ", PATIENCE, &stage.interrupt, || {})?;
     let mode = ready.split_whitespace().find_map(|word| word.strip_prefix("mode="));

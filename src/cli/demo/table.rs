@@ -30,7 +30,7 @@ pub(super) fn side_by_side(columns: &[Measurement], seconds: u32) -> String {
     }
     let _ = write!(text, "{:<24}", "");
     for column in columns {
-        let title = format!("{} ({})", column.contender.backend, column.mode);
+        let title = format!("{} ({})", column.contender.server, column.mode);
         let _ = write!(text, "{title:>20}");
     }
     for (name, figure, digits) in FIGURES {
@@ -64,8 +64,8 @@ pub(super) fn medians(all: &[Measurement], rounds: u32, seconds: u32) -> String 
             .filter(|m| m.connections == connections && m.contender == contender)
             .collect();
         let mode = group.first().map_or("", |first| first.mode.as_str());
-        let Contender { backend, poll } = contender;
-        let _ = write!(text, "\n| {connections} | {backend} ({mode}) | {poll} |");
+        let Contender { server, poll } = contender;
+        let _ = write!(text, "\n| {connections} | {server} ({mode}) | {poll} |");
         for (_, figure, digits) in FIGURES {
             let values: Vec<f64> = group.iter().map(|m| figure(m)).collect();
             let _ = write!(text, " {} |", spread(values, digits));
@@ -123,13 +123,14 @@ mod tests {
     use core::time::Duration;
 
     use super::super::load::Load;
+    use super::super::measure::Server;
     use super::*;
     use crate::runtime::{Backend, Poll};
 
     fn measurement(backend: Backend, requests: u64) -> Measurement {
         let second = Duration::from_secs(1);
         Measurement {
-            contender: Contender { backend, poll: Poll::Sleep },
+            contender: Contender { server: Server::Ours(backend), poll: Poll::Sleep },
             mode: String::from("copy"),
             connections: 64,
             load: Load { requests, duration: second, errors: 0, p50: 5.0, p99: 9.0, p999: 12.0 },
