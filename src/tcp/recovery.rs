@@ -103,8 +103,10 @@ impl Recovery {
         }
         if let Some(prr) = &mut self.prr {
             let safe = advanced && !self.newly_lost;
-            let first = if self.begun { u32::from(tcb.snd_mss) } else { 0 };
-            let count = prr.on_ack(self.delivered, pipe, safe).max(first);
+            // What the reordering timer finds lost has no ACK to let it out.
+            let by_timer = self.newly_lost && self.delivered == 0;
+            let least = if self.begun || by_timer { u32::from(tcb.snd_mss) } else { 0 };
+            let count = prr.on_ack(self.delivered, pipe, safe).max(least);
             tcb.recovery_cwnd = pipe.saturating_add(count);
         }
         (self.delivered, self.newly_lost, self.begun) = (0, false, false);
