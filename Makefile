@@ -28,7 +28,7 @@ build: ## Build the release program: target/release/sidestep
 	$(CARGO) build --release
 
 test: ## Run every test; those that need root or AF_XDP say when they are skipped
-	$(CARGO) test --no-fail-fast
+	$(CARGO) test --workspace --no-fail-fast
 
 demo: setup build ## Compare AF_XDP with kernel sockets under wrk, side by side (root)
 	$(SUDO) $(BIN) demo
@@ -41,15 +41,15 @@ bench-engine: ## The engine in one process, beside its stateless limit and smolt
 	$(CARGO) run --release -p sidestep-bench --bin bench-engine
 
 lint: ## Check formatting, clippy and rustdoc, warnings as errors
-	$(CARGO) fmt --check
-	$(CARGO) clippy --all-targets --all-features -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --all-features
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --all-features
 
 fmt: ## Format the code
-	$(CARGO) fmt
+	$(CARGO) fmt --all
 
 doc: ## Build the documentation: target/doc/sidestep/index.html
-	$(CARGO) doc --no-deps --all-features
+	$(CARGO) doc --workspace --no-deps --all-features
 
 clean: ## Remove what was built
 	$(CARGO) clean

@@ -1,6 +1,6 @@
 //! Sidestep's TCP as a shared object for packetdrill: `packetdrill --so_filename=… script.pkt`.
 //!
-//! packetdrill looks up [`abi`]'s one exported function, which fills a table of callbacks: system
+//! packetdrill looks up `abi`'s one exported function, which fills a table of callbacks: system
 //! calls, `netdev_send` and `netdev_receive` for packets, `usleep` and `gettimeofday` for time.
 //! Behind them stands one engine over the virtual device. Time is virtual: it moves when
 //! packetdrill sleeps, looks at the clock or waits for a packet, and then jumps from one deadline

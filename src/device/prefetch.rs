@@ -4,8 +4,8 @@
 /// Bytes of a cache line: 64 on all processors that this is for.
 const LINE: usize = 64;
 
-/// Starts loading the cache line at `r` into all cache levels; a hint, and nothing where there is no
-/// such instruction. One line is fetched, however large `T` is.
+/// Starts loading the cache line at `r` into all cache levels; a hint, and nothing where there is
+/// no such instruction. One line is fetched, however large `T` is.
 #[inline(always)]
 pub(crate) fn read<T>(r: &T) {
     line(core::ptr::from_ref(r).cast());
@@ -25,7 +25,8 @@ fn line(address: *const u8) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing into the program and never faults; SSE is part of x86_64.
+        // SAFETY: a prefetch reads nothing into the program and never faults; SSE is part of
+        // x86_64.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }
     #[cfg(all(target_arch = "aarch64", not(miri)))]

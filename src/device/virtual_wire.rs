@@ -9,6 +9,8 @@ use super::{Batch, Device, DeviceCounters, Frame, LinkProperties, Pool, Waker};
 
 /// Packets that one direction of the wire holds before the sender's ring is full.
 const WIRE_PACKETS: usize = 4_096;
+/// Bytes of an Ethernet header with one VLAN tag.
+const LINK_HEADER: usize = 18;
 
 #[derive(Debug, Default)]
 struct Wire {
@@ -128,6 +130,9 @@ impl Device for VirtualDevice {
         if self.room() == 0 {
             return false;
         }
+        // A link would lose it without a word: here it must be noticed.
+        let longest = LINK_HEADER + usize::from(self.link.mtu);
+        assert!(frame.len() <= longest, "a frame of {} bytes, {longest} fit", frame.len());
         let mut wire = self.wire.borrow_mut();
         let packet = wire.packet(self.pool.bytes(frame));
         wire.to_port.push_back(packet);

@@ -13,9 +13,9 @@ impl<C> Slot<C> {
         }
     }
 
-    /// The blocks to report: a duplicate, then those that segments came for most recently, the latest
-    /// first (RFC 2018 section 4), then the others from the lowest on. With timestamps there is room
-    /// for one fewer.
+    /// The blocks to report: a duplicate, then those that segments came for most recently, the
+    /// latest first (RFC 2018 section 4), then the others from the lowest on. With timestamps there
+    /// is room for one fewer.
     pub(super) fn blocks(&self, pool: &Pool, timestamps: bool) -> SackBlocks {
         let room = MAX_SACK_BLOCKS - usize::from(timestamps);
         let mut blocks = SackBlocks::EMPTY;

@@ -189,8 +189,8 @@ impl<A: App, D: Device> Engine<A, D> {
         any
     }
 
-    /// Calls those that wait for frames and for nothing else, when there are plenty, or more than when
-    /// they were last called: one of them may hold all the others.
+    /// Calls those that wait for frames and for nothing else, when there are plenty, or more than
+    /// when they were last called: one of them may hold all the others.
     pub(super) fn feed_starved(&mut self) {
         let free = self.io.pool.free_for_data();
         let plenty = free > self.io.pool.frames() / STARVED_RESERVE;

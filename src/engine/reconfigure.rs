@@ -16,15 +16,15 @@ impl<A: App, D: Device> Engine<A, D> {
         }
     }
 
-    /// Stops accepting at `at`: SYNs are answered with RST (RFC 9293 section 3.10.7.1). What is half
-    /// open or established stays.
+    /// Stops accepting at `at`: SYNs are answered with RST (RFC 9293 section 3.10.7.1). What is
+    /// half open or established stays.
     pub fn stop_listening(&mut self, at: SocketAddr) {
         self.config.listeners.retain(|listen| listen.at != at);
     }
 
-    /// Gives up the connects with this token that have not opened yet (RFC 9293 section 3.10.4, CLOSE
-    /// in SYN-SENT): `App::on_connect_failed` is called with [`Close::Aborted`] in the next turn, and a
-    /// SYN-ACK that comes later is answered with RST. O(connections).
+    /// Gives up the connects with this token that have not opened yet (RFC 9293 section 3.10.4,
+    /// CLOSE in SYN-SENT): `App::on_connect_failed` is called with [`Close::Aborted`] in the next
+    /// turn, and a SYN-ACK that comes later is answered with RST. O(connections).
     pub fn cancel_connect(&mut self, token: u64) {
         for index in self.slots.indices().collect::<Vec<_>>() {
             let slot = self.slots.at(index);
@@ -43,7 +43,8 @@ impl<A: App, D: Device> Engine<A, D> {
     }
 
     /// Changes the protocol's settings for all connections, those included that are open. What a
-    /// handshake has agreed on (MSS, scales, timestamps) and timers that are armed stay as they are.
+    /// handshake has agreed on (MSS, scales, timestamps) and timers that are armed stay as they
+    /// are.
     pub fn set_tcp_config(&mut self, tcp: TcpConfig) {
         self.config.tcp = tcp;
         self.io.configure(Settings::new(tcp));

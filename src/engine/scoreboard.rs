@@ -245,7 +245,8 @@ impl<C> Slot<C> {
         let mut flags = Flags::ACK;
         flags.set(Flags::FIN, last && self.tcb.has(Facts::FIN_SENT));
         flags.set(Flags::PSH, last);
-        let fields = self.fields(Seq(io.pool.seq(at)), flags, io);
+        let len = io.pool.queued_len(at) as usize;
+        let fields = self.fields(Seq(io.pool.seq(at)), flags, len, io);
         let pool = io.pool.clone();
         let Slot { outbox, flow, hop, .. } = self;
         let send = |frame: &mut Frame| io.send(frame, flow, *hop, &fields);

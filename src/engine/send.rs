@@ -26,6 +26,11 @@ impl<C> Slot<C> {
         if !self.outbox.queue.is_empty() {
             self.tcb.before_sending(io.now);
         }
+        // Segments with payload have no space for blocks.
+        let report_first = !self.outbox.queue.is_empty() || !self.outbox.in_flight.is_empty();
+        if report_first && self.tcb.has(Facts::ACK_NOW) && self.has_blocks() {
+            self.acknowledge(io);
+        }
         if !self.send_lost(io) {
             result = Sent::Blocked;
         }
@@ -54,7 +59,7 @@ impl<C> Slot<C> {
     /// False if there is no room or no frame. What lacked a frame goes when the timer armed by
     /// [`Tcb::settle`](crate::tcp) expires, or earlier if anything else happens.
     fn transmit<D: Device>(&mut self, next: &Next, io: &mut Io<D>) -> bool {
-        let fields = self.fields(next.seq, next.flags, io);
+        let fields = self.fields(next.seq, next.flags, next.len as usize, io);
         if next.len == 0 {
             if !io.send_control(&self.flow, self.hop, &fields, &[]) {
                 return false;
@@ -150,7 +155,7 @@ impl<C> Slot<C> {
 
     /// An ACK, a keep-alive or a probe: no sequence number of its own.
     fn send_ack<D: Device>(&mut self, seq: Seq, payload: &[u8], io: &mut Io<D>) -> bool {
-        let fields = self.fields(seq, Flags::ACK, io);
+        let fields = self.fields(seq, Flags::ACK, payload.len(), io);
         let sent = io.send_control(&self.flow, self.hop, &fields, payload);
         if sent {
             self.advertised(&fields);
@@ -189,7 +194,14 @@ impl<C> Slot<C> {
         io.send_reset(&self.flow, self.hop, seq, ack, self.plain_options(io));
     }
 
-    pub(super) fn fields<D: Device>(&self, seq: Seq, flags: Flags, io: &Io<D>) -> Fields {
+    /// The header of a segment that carries so many bytes.
+    pub(super) fn fields<D: Device>(
+        &self,
+        seq: Seq,
+        flags: Flags,
+        payload: usize,
+        io: &Io<D>,
+    ) -> Fields {
         let buffer = io.settings.config.receive_buffer;
         if flags.contains(Flags::SYN) {
             let offer = io.offer(self.flow.remote);
@@ -203,11 +215,21 @@ impl<C> Slot<C> {
         }
         let (window, _) = self.tcb.window_to_advertise(buffer, self.inbox.charged());
         let mut options = self.plain_options(io);
-        if self.tcb.has(Facts::SACK) && (self.duplicate.is_some() || !self.out_of_order.is_empty())
-        {
-            options.sack = self.blocks(&io.pool, options.timestamps.is_some());
+        if self.has_blocks() {
+            let sack = self.blocks(&io.pool, options.timestamps.is_some());
+            let with = Options { sack, ..options };
+            // Options count (RFC 6691): a full segment with blocks is one that the link refuses.
+            let longer = with.emitted_len() - options.emitted_len();
+            if payload + longer <= usize::from(self.outbox.segment) {
+                options = with;
+            }
         }
         Fields { seq, ack: self.tcb.rcv_nxt, flags, window, options }
+    }
+
+    /// Whether there is something to report that an ACK number can't say.
+    fn has_blocks(&self) -> bool {
+        self.tcb.has(Facts::SACK) && (self.duplicate.is_some() || !self.out_of_order.is_empty())
     }
 
     /// The options of every segment after the handshake.

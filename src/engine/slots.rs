@@ -44,8 +44,8 @@ pub(crate) struct Slot<C> {
     pub(crate) outbox: Outbox,
     /// Received beyond a hole, by sequence number, without overlaps.
     pub(crate) out_of_order: FrameQueue,
-    /// Where the last segments out of order began, the latest first: their blocks are reported in this
-    /// order (RFC 2018 section 4).
+    /// Where the last segments out of order began, the latest first: their blocks are reported in
+    /// this order (RFC 2018 section 4).
     pub(crate) newest: [Seq; 3],
     /// A duplicate to be reported with the next ACK (RFC 2883).
     pub(crate) duplicate: Option<(Seq, Seq)>,

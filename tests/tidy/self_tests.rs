@@ -23,6 +23,8 @@ fn an_arrow_back_is_found() {
 fn a_long_line_is_found() {
     let text = format!("{}\n{}\n{}\n", "x".repeat(100), "x".repeat(101), "\t".repeat(26));
     assert_eq!(lines(line_length("a", &text)), [2, 3]);
+    let (row, prose) = (format!("//! |{}\n", "x".repeat(99)), format!("//! {}\n", "x".repeat(99)));
+    assert_eq!(lines(line_length("a", &(row + &prose))), [2]);
 }
 
 #[test]
