@@ -12,6 +12,8 @@ pub mod engine;
 pub mod kernel;
 #[cfg(feature = "runtime")]
 pub mod runtime;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod tcp;
 pub mod time;
 pub mod wire;

@@ -93,11 +93,32 @@ fn routes_gateways_and_neighbours_are_the_kernels() {
 fn a_lab_leaves_nothing_behind() {
     let Some((lab, a, _b)) = pair("gone") else { return };
     let name = a.name().to_owned();
-    let mut child = a.spawn("sleep", &["1000"]).expect("a child");
     assert!(fs::exists(format!("/run/netns/{name}")).expect("readable"));
+    // One that has run for long, and some that are just starting.
+    let mut children = vec![a.spawn("sleep", &["1000"]).expect("a child")];
+    thread::sleep(Duration::from_millis(50));
+    children.extend((0..10).map(|_| a.spawn("sleep", &["1000"]).expect("a child")));
     drop(lab);
     assert!(!fs::exists(format!("/run/netns/{name}")).expect("readable"));
-    assert!(!child.wait().expect("an end").success(), "it was killed");
+    let mut left = children.len();
+    for _ in 0..500 {
+        children.retain_mut(|child| match child.try_wait().expect("an answer") {
+            Some(status) => {
+                assert!(!status.success(), "it ended by itself");
+                false
+            }
+            None => true,
+        });
+        left = children.len();
+        if left == 0 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    for child in &mut children {
+        child.kill().expect("killed");
+    }
+    assert_eq!(left, 0, "processes survived their namespace");
 }
 
 #[test]

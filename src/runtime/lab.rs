@@ -5,15 +5,20 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use crate::device::enter_namespace;
 
 const PREFIX: &str = "sidestep-";
 const NAMESPACES: &str = "/run/netns";
+/// How often, and how far apart, to look for processes left in a namespace that ends.
+const REMOVE_ROUNDS: u32 = 100;
+const REMOVE_PAUSE: Duration = Duration::from_millis(5);
 
 /// Why a lab could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -234,16 +239,37 @@ fn start_time(pid: u32) -> Option<u64> {
     if dead { None } else { fields.nth(18)?.parse().ok() }
 }
 
-/// Ends what runs in a namespace and deletes it, as far as that is possible.
+/// Deletes a namespace and ends what runs in it, as far as that is possible. The name goes first, so
+/// that a program which is only just starting can't get in any more.
 fn remove(name: &str) {
-    let own = std::process::id().to_string();
-    let inside = ip(&["netns", "pids", name]).unwrap_or_default();
-    let others: Vec<&str> = inside.split_whitespace().filter(|&pid| pid != own).collect();
-    if !others.is_empty() {
-        // The shell's own `kill`: the program is not on every machine.
-        let _ = run(Command::new("sh").args(["-c", "kill -9 \"$@\"", "sh"]).args(others));
-    }
+    let inode = fs::metadata(PathBuf::from(NAMESPACES).join(name)).map(|file| file.ino());
     let _ = ip(&["netns", "delete", name]);
+    let Ok(inode) = inode else { return };
+    let mut quiet = 0;
+    for _ in 0..REMOVE_ROUNDS {
+        let inside = processes_in(inode);
+        // Twice, for one that had opened the namespace when its name went.
+        quiet = if inside.is_empty() { quiet + 1 } else { 0 };
+        if quiet == 2 {
+            return;
+        }
+        if !inside.is_empty() {
+            // The shell's own `kill`: the program is not on every machine.
+            let _ = run(Command::new("sh").args(["-c", "kill -9 \"$@\"", "sh"]).args(inside));
+        }
+        thread::sleep(REMOVE_PAUSE);
+    }
+}
+
+/// Processes other than this one that are in the network namespace with this inode.
+fn processes_in(namespace: u64) -> Vec<String> {
+    let link = PathBuf::from(format!("net:[{namespace}]"));
+    let own = std::process::id().to_string();
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let pids = names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()) && *name != own);
+    pids.filter(|pid| fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|net| net == link))
+        .collect()
 }
 
 fn ip(arguments: &[&str]) -> Result<String, LabError> {

@@ -1,0 +1,49 @@
+//! A simulated world for tests: virtual time, a network that misbehaves, and an oracle.
+//!
+//! For the tests of applications, and of Sidestep itself (feature `sim`); no part of a server. A
+//! [`Simulation`] joins [engines](crate::engine::Engine) by a [`Network`], jumps from event to event,
+//! and checks after every turn what must hold: the callback contract ([`Checked`]) and the place of
+//! every frame. [`Scenario`] draws all of it, workload included, from one seed.
+//!
+//! Nothing here reads a clock, an address or a hash map: a seed always gives the same run.
+
+mod checked;
+mod link;
+mod network;
+mod pattern;
+mod plan;
+mod rng;
+mod scenario;
+mod simulation;
+mod violation;
+mod workload;
+
+pub use checked::{Checked, Tracked};
+pub use link::{LinkConfig, LinkCounters, Tamper};
+pub use network::Network;
+pub use pattern::Pattern;
+pub use plan::{FlowPlan, PlanLimits, Reading, SidePlan};
+pub use rng::Rng;
+pub use scenario::{Scenario, Summary};
+pub use simulation::{HostConfig, HostId, Simulation};
+pub use violation::Violation;
+pub use workload::{Flow, Outcome, Planned, Workload};
+
+use crate::app::{App, Inboxes, Mailbox};
+use crate::device::{Device, Waker};
+use crate::engine::{Engine, EngineConfig};
+
+/// An engine on its own, and the mailbox that reaches its connections between turns.
+///
+/// # Errors
+/// What the system answered when asked for an eventfd.
+pub fn with_mailbox<A: App, D: Device>(
+    config: EngineConfig,
+    device: D,
+    app: A,
+) -> std::io::Result<(Engine<A, D>, Mailbox<A::Message>)> {
+    let capacity = config.limits.mailbox.max(1) as usize;
+    let (mailbox, readers) = Inboxes::make(&[Waker::new()?], capacity);
+    let reader = readers.into_iter().next().expect("one reader for one waker");
+    Ok((Engine::new(config, device, reader, app), mailbox))
+}

@@ -1,0 +1,18 @@
+//! A judge of the engine that speaks the packetdrill script language, over the virtual device and a
+//! virtual clock. README.md in this folder says what it understands and how it compares.
+
+mod ast;
+mod calls;
+mod facade;
+mod lexer;
+mod matching;
+mod names;
+mod packets;
+mod parser;
+mod runner;
+mod settings;
+mod world;
+
+pub(crate) use parser::parse;
+pub(crate) use runner::run;
+pub(crate) use settings::Settings;

@@ -1,0 +1,255 @@
+//! Segments to whole Ethernet frames and back, with every check that a strict receiver makes.
+
+use std::net::IpAddr;
+
+use super::path::Path;
+use super::segment::{Segment, TcpOption};
+
+const ETHERNET: usize = 14;
+const IPV4: u16 = 0x0800;
+const IPV6: u16 = 0x86dd;
+const TCP: u8 = 6;
+
+/// What a frame that the engine sent turned out to be.
+#[derive(Debug)]
+pub(crate) enum Decoded {
+    Tcp(Segment),
+    /// ARP, NDP and the like: not what these tests judge.
+    Other,
+}
+
+/// A frame from the remote end to the local one.
+pub(crate) fn encode(path: &Path, segment: &Segment) -> Vec<u8> {
+    let tcp = encode_tcp(path, segment);
+    let mut frame = Vec::with_capacity(ETHERNET + 40 + tcp.len());
+    frame.extend(path.local_mac);
+    frame.extend(path.remote_mac);
+    match (path.remote.ip(), path.local.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            frame.extend(IPV4.to_be_bytes());
+            let total = (20 + tcp.len()) as u16;
+            let mut header = [0u8; 20];
+            header[..4].copy_from_slice(&[0x45, 0, (total >> 8) as u8, total as u8]);
+            header[6..10].copy_from_slice(&[0x40, 0, 64, TCP]);
+            header[12..16].copy_from_slice(&from.octets());
+            header[16..].copy_from_slice(&to.octets());
+            let sum = checksum(&[&header]);
+            header[10..12].copy_from_slice(&sum.to_be_bytes());
+            frame.extend(header);
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            frame.extend(IPV6.to_be_bytes());
+            frame.extend([0x60, 0, 0, 0]);
+            frame.extend((tcp.len() as u16).to_be_bytes());
+            frame.extend([TCP, 64]);
+            frame.extend(from.octets());
+            frame.extend(to.octets());
+        }
+        _ => panic!("a path has one family"),
+    }
+    frame.extend(tcp);
+    frame
+}
+
+fn encode_tcp(path: &Path, segment: &Segment) -> Vec<u8> {
+    let mut options = Vec::new();
+    segment.options.iter().for_each(|option| encode_option(option, &mut options));
+    options.resize(options.len().next_multiple_of(4), 0);
+    assert!(options.len() <= 40, "options of {} bytes do not fit", options.len());
+    let mut tcp = Vec::with_capacity(20 + options.len() + segment.payload.len());
+    tcp.extend(segment.src_port.to_be_bytes());
+    tcp.extend(segment.dst_port.to_be_bytes());
+    tcp.extend(segment.seq.to_be_bytes());
+    tcp.extend(segment.ack.to_be_bytes());
+    tcp.push(((5 + options.len() / 4) << 4) as u8);
+    tcp.push(segment.flags);
+    tcp.extend(segment.window.to_be_bytes());
+    tcp.extend([0, 0]);
+    tcp.extend(segment.urgent.to_be_bytes());
+    tcp.extend(options);
+    tcp.extend(&segment.payload);
+    let sum = tcp_checksum(path, &tcp);
+    tcp[16..18].copy_from_slice(&sum.to_be_bytes());
+    tcp
+}
+
+fn encode_option(option: &TcpOption, out: &mut Vec<u8>) {
+    match option {
+        TcpOption::End => out.push(0),
+        TcpOption::Nop => out.push(1),
+        TcpOption::Mss(mss) => {
+            out.extend([2, 4]);
+            out.extend(mss.to_be_bytes());
+        }
+        TcpOption::WindowScale(shift) => out.extend([3, 3, *shift]),
+        TcpOption::SackPermitted => out.extend([4, 2]),
+        TcpOption::Sack(blocks) => {
+            out.extend([5, (2 + 8 * blocks.len()) as u8]);
+            for (from, to) in blocks {
+                out.extend(from.to_be_bytes());
+                out.extend(to.to_be_bytes());
+            }
+        }
+        TcpOption::Timestamps { val, ecr } => {
+            out.extend([8, 10]);
+            out.extend(val.to_be_bytes());
+            out.extend(ecr.to_be_bytes());
+        }
+        TcpOption::Raw(bytes) => out.extend(bytes),
+    }
+}
+
+/// Reads a frame from the local end; an error names the rule that it breaks.
+pub(crate) fn decode(path: &Path, frame: &[u8]) -> Result<Decoded, String> {
+    if frame.len() < ETHERNET {
+        return Err(format!("a frame of {} bytes", frame.len()));
+    }
+    let packet = &frame[ETHERNET..];
+    let tcp = match u16::from_be_bytes([frame[12], frame[13]]) {
+        IPV4 => decode_ipv4(path, packet)?,
+        IPV6 => decode_ipv6(path, packet)?,
+        _ => None,
+    };
+    let Some(tcp) = tcp else { return Ok(Decoded::Other) };
+    if frame[..6] != path.remote_mac || frame[6..12] != path.local_mac {
+        return Err(String::from("wrong hardware addresses"));
+    }
+    decode_tcp(path, tcp).map(Decoded::Tcp)
+}
+
+fn decode_ipv4<'a>(path: &Path, packet: &'a [u8]) -> Result<Option<&'a [u8]>, String> {
+    if packet.len() < 20 || packet[0] != 0x45 {
+        return Err(String::from("not a plain IPv4 header"));
+    }
+    if packet[9] != TCP {
+        return Ok(None);
+    }
+    let total = usize::from(u16::from_be_bytes([packet[2], packet[3]]));
+    if checksum(&[&packet[..20]]) != 0 {
+        return Err(String::from("wrong IPv4 header checksum"));
+    }
+    if total < 20 || total > packet.len() || packet[6] & 0x3f != 0 || packet[7] != 0 {
+        return Err(String::from("wrong IPv4 length or a fragment"));
+    }
+    if packet[8] == 0 {
+        return Err(String::from("IPv4 TTL of zero"));
+    }
+    let (IpAddr::V4(local), IpAddr::V4(remote)) = (path.local.ip(), path.remote.ip()) else {
+        return Err(String::from("IPv4 where IPv6 was spoken"));
+    };
+    if packet[12..16] != local.octets() || packet[16..20] != remote.octets() {
+        return Err(String::from("wrong IPv4 addresses"));
+    }
+    Ok(Some(&packet[20..total]))
+}
+
+fn decode_ipv6<'a>(path: &Path, packet: &'a [u8]) -> Result<Option<&'a [u8]>, String> {
+    if packet.len() < 40 || packet[0] >> 4 != 6 {
+        return Err(String::from("not an IPv6 header"));
+    }
+    if packet[6] != TCP {
+        return Ok(None);
+    }
+    let len = usize::from(u16::from_be_bytes([packet[4], packet[5]]));
+    if 40 + len > packet.len() || packet[7] == 0 {
+        return Err(String::from("wrong IPv6 length, or a hop limit of zero"));
+    }
+    let (IpAddr::V6(local), IpAddr::V6(remote)) = (path.local.ip(), path.remote.ip()) else {
+        return Err(String::from("IPv6 where IPv4 was spoken"));
+    };
+    if packet[8..24] != local.octets() || packet[24..40] != remote.octets() {
+        return Err(String::from("wrong IPv6 addresses"));
+    }
+    Ok(Some(&packet[40..40 + len]))
+}
+
+fn decode_tcp(path: &Path, tcp: &[u8]) -> Result<Segment, String> {
+    if tcp.len() < 20 {
+        return Err(String::from("a TCP header cut short"));
+    }
+    let header = usize::from(tcp[12] >> 4) * 4;
+    if header < 20 || header > tcp.len() || tcp[12] & 0x0f != 0 {
+        return Err(String::from("wrong TCP data offset or reserved bits"));
+    }
+    if tcp_checksum(path, tcp) != 0 {
+        return Err(String::from("wrong TCP checksum"));
+    }
+    let u16_at = |at: usize| u16::from_be_bytes([tcp[at], tcp[at + 1]]);
+    let u32_at = |at: usize| u32::from_be_bytes([tcp[at], tcp[at + 1], tcp[at + 2], tcp[at + 3]]);
+    Ok(Segment {
+        src_port: u16_at(0),
+        dst_port: u16_at(2),
+        seq: u32_at(4),
+        ack: u32_at(8),
+        flags: tcp[13],
+        window: u16_at(14),
+        urgent: u16_at(18),
+        options: decode_options(&tcp[20..header])?,
+        payload: tcp[header..].to_vec(),
+    })
+}
+
+fn decode_options(mut bytes: &[u8]) -> Result<Vec<TcpOption>, String> {
+    let mut options = Vec::new();
+    while let Some(&kind) = bytes.first() {
+        if kind < 2 {
+            options.push(if kind == 0 { TcpOption::End } else { TcpOption::Nop });
+            if kind == 0 {
+                break;
+            }
+            bytes = &bytes[1..];
+            continue;
+        }
+        let len = usize::from(*bytes.get(1).ok_or("a TCP option without a length")?);
+        if len < 2 || len > bytes.len() {
+            return Err(format!("TCP option {kind} of length {len}"));
+        }
+        options.push(decode_option(&bytes[..len]));
+        bytes = &bytes[len..];
+    }
+    Ok(options)
+}
+
+fn decode_option(option: &[u8]) -> TcpOption {
+    let u32_of = |b: &[u8]| u32::from_be_bytes([b[0], b[1], b[2], b[3]]);
+    match (option[0], option.len()) {
+        (2, 4) => TcpOption::Mss(u16::from_be_bytes([option[2], option[3]])),
+        (3, 3) => TcpOption::WindowScale(option[2]),
+        (4, 2) => TcpOption::SackPermitted,
+        (5, 10 | 18 | 26 | 34) => TcpOption::Sack(
+            option[2..].chunks_exact(8).map(|b| (u32_of(&b[..4]), u32_of(&b[4..]))).collect(),
+        ),
+        (8, 10) => {
+            TcpOption::Timestamps { val: u32_of(&option[2..6]), ecr: u32_of(&option[6..]) }
+        }
+        _ => TcpOption::Raw(option.to_vec()),
+    }
+}
+
+/// Zero over a segment whose checksum field is right.
+fn tcp_checksum(path: &Path, tcp: &[u8]) -> u16 {
+    let mut pseudo = Vec::with_capacity(40);
+    for ip in [path.local.ip(), path.remote.ip()] {
+        match ip {
+            IpAddr::V4(ip) => pseudo.extend(ip.octets()),
+            IpAddr::V6(ip) => pseudo.extend(ip.octets()),
+        }
+    }
+    pseudo.extend((tcp.len() as u32).to_be_bytes());
+    pseudo.extend([0, 0, 0, TCP]);
+    checksum(&[&pseudo, tcp])
+}
+
+/// RFC 1071; every part but the last has an even length.
+fn checksum(parts: &[&[u8]]) -> u16 {
+    let mut sum = 0u64;
+    for part in parts {
+        for pair in part.chunks(2) {
+            sum += u64::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]));
+        }
+    }
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}
