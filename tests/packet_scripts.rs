@@ -2,8 +2,8 @@
 //!
 //! `SIDESTEP_SCRIPT=closing/ cargo test --test packet_scripts` runs those whose name contains that.
 
-mod segments;
 mod packet;
+mod segments;
 
 use std::path::Path;
 
@@ -35,7 +35,8 @@ fn all_scripts() -> Vec<(String, String)> {
 
 fn judge(name: &str, text: &str) -> Result<usize, String> {
     let script = parse(name, text)?;
-    let settings = Settings::of(&script).map_err(|(line, what)| format!("{name}:{line}: {what}"))?;
+    let settings =
+        Settings::of(&script).map_err(|(line, what)| format!("{name}:{line}: {what}"))?;
     for family in &settings.families {
         run(&script, &settings, *family)?;
     }
@@ -62,8 +63,12 @@ fn every_script_is_kept() {
 fn every_script_names_its_rule() {
     for (name, text) in all_scripts() {
         let first = text.lines().next().unwrap_or_default();
-        let cites = text.lines().take(4).any(|line| line.starts_with("//") && line.contains("RFC "));
-        assert!(first.starts_with("//") && cites, "{name} does not cite the RFC in its first lines");
+        let cites =
+            text.lines().take(4).any(|line| line.starts_with("//") && line.contains("RFC "));
+        assert!(
+            first.starts_with("//") && cites,
+            "{name} does not cite the RFC in its first lines"
+        );
     }
 }
 

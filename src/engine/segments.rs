@@ -136,6 +136,10 @@ impl<C> Slot<C> {
         frame.advance(usize::from(segment.payload_start) + usize::from(skip));
         frame.truncate(usize::from(len));
         if seq == self.tcb.rcv_nxt {
+            if !self.out_of_order.is_empty() {
+                // RFC 5681 section 4.2: at once, when all or part of a hole is filled.
+                self.tcb.ack_at_once();
+            }
             self.deliver(frame, io);
             self.join_out_of_order(io);
         } else {
@@ -164,8 +168,6 @@ impl<C> Slot<C> {
             if seq.after(self.tcb.rcv_nxt) {
                 return;
             }
-            // RFC 5681 section 4.2: at once, when a gap is filled.
-            self.tcb.ack_at_once();
             let Some(mut frame) = self.out_of_order.pop_front(&io.pool, Place::Received) else {
                 return;
             };

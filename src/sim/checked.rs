@@ -153,8 +153,7 @@ impl<A: App> App for Checked<A> {
 
     fn on_open(&mut self, peer: &Peer, tx: &mut Tx<'_>) -> Result<Self::Conn, Refuse> {
         let id = peer.id;
-        let watch =
-            Watch { id, data_turn: None, space_owed: false, aborted: false, timer: None };
+        let watch = Watch { id, data_turn: None, space_owed: false, aborted: false, timer: None };
         if self.watched.insert(id.to_bits(), watch).is_some() {
             self.broken(id, "on_open twice");
         }

@@ -41,8 +41,7 @@ pub struct LinkConfig {
 impl LinkConfig {
     /// Whether every packet arrives, once, whole and in order.
     pub fn is_perfect(&self) -> bool {
-        let chances =
-            [self.loss, self.burst_loss, self.duplicate, self.reorder, self.corrupt];
+        let chances = [self.loss, self.burst_loss, self.duplicate, self.reorder, self.corrupt];
         chances == [0; 5] && self.jitter.is_zero() && self.rate.is_none() && self.mtu == 0
     }
 }
@@ -217,8 +216,7 @@ mod tests {
 
     #[test]
     fn a_slow_line_spaces_packets_and_drops_what_does_not_fit_its_queue() {
-        let config =
-            LinkConfig { rate: Some(1_140_000), queue: 1_140, ..LinkConfig::default() };
+        let config = LinkConfig { rate: Some(1_140_000), queue: 1_140, ..LinkConfig::default() };
         let (arrived, counters) = arrivals(config, 100);
         assert!(arrived.windows(2).all(|pair| (pair[1].0 - pair[0].0).as_micros() == 100));
         assert_eq!(counters.lost, 100 - arrived.len() as u64);
@@ -227,8 +225,7 @@ mod tests {
 
     #[test]
     fn a_burst_takes_neighbours() {
-        let config =
-            LinkConfig { burst_loss: 10_000, burst_length: 20, ..LinkConfig::default() };
+        let config = LinkConfig { burst_loss: 10_000, burst_length: 20, ..LinkConfig::default() };
         let (arrived, counters) = arrivals(config, 10_000);
         let gaps = arrived.windows(2).filter(|pair| pair[1].1 != pair[0].1 + 1).count() as u64;
         assert!(gaps > 10 && counters.lost > 4 * gaps, "{} lost in {gaps} gaps", counters.lost);

@@ -187,11 +187,7 @@ impl World {
         World {
             ipv6: rng.chance(500_000),
             link,
-            limits: PlanLimits {
-                seed: rng.next_u64(),
-                bytes,
-                aborts: *rng.pick(&[0, 0, 100_000]),
-            },
+            limits: PlanLimits { seed: rng.next_u64(), bytes, aborts: *rng.pick(&[0, 0, 100_000]) },
             receive_buffer,
             known_neighbours: rng.chance(700_000),
             starving: rng.chance(200_000),

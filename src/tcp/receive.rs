@@ -123,7 +123,10 @@ impl Tcb {
         let have = self.rcv_wnd();
         let gain = free.saturating_sub(have);
         let full = u32::from(self.rcv_mss.max(self.snd_mss));
-        // Half of the buffer, or two segments where little is left.
-        gain > 0 && (gain >= buffer / 2 || have < 2 * full && gain >= (2 * full).min(buffer / 2))
+        // Half of the buffer, or two segments where little is left; not the first widening after the
+        // handshake, whose window field could not say more.
+        let narrow = have < (buffer / 2).min(u32::from(u16::MAX) / 2);
+        let low = have < 2 * full;
+        gain > 0 && (narrow && gain >= buffer / 2 || low && gain >= (2 * full).min(buffer / 2))
     }
 }

@@ -56,7 +56,11 @@ impl Context<'_> {
 
 impl Sockets {
     /// `Ok(None)`: the call would block.
-    pub(crate) fn call(&mut self, call: &Call, cx: &mut Context<'_>) -> Result<Option<Outcome>, String> {
+    pub(crate) fn call(
+        &mut self,
+        call: &Call,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Outcome>, String> {
         let done = |value: i64| Ok(Some(Ok(value)));
         match call.name.as_str() {
             "socket" => {

@@ -73,10 +73,7 @@ fn compare_options(
     let padding = |option: &&TcpOption| !matches!(option, TcpOption::Nop | TcpOption::End);
     for option in expected.iter().filter(padding) {
         let same = |got: &TcpOption| match (option, got) {
-            (
-                TcpOption::Timestamps { ecr: want, .. },
-                TcpOption::Timestamps { val, ecr },
-            ) => {
+            (TcpOption::Timestamps { ecr: want, .. }, TcpOption::Timestamps { val, ecr }) => {
                 // The clock's unit is the engine's choice: it must only not run backwards.
                 let runs = |last: u32| val.wrapping_sub(last) as i32 >= 0;
                 want == ecr && names.last_timestamp().is_none_or(runs)

@@ -198,7 +198,8 @@ impl<'a> Run<'a> {
             }
             if at + tolerance < from || at > to + tolerance {
                 let (at, from, to) = (at.as_secs_f64(), from.as_secs_f64(), to.as_secs_f64());
-                let when = if from == to { format!("{to:.6}") } else { format!("{from:.6}~{to:.6}") };
+                let when =
+                    if from == to { format!("{to:.6}") } else { format!("{from:.6}~{to:.6}") };
                 return Err((line, format!("came at {at:.6}, expected at {when}")));
             }
             self.learn_timestamps(&packet, &live);

@@ -219,9 +219,7 @@ fn decode_option(option: &[u8]) -> TcpOption {
         (5, 10 | 18 | 26 | 34) => TcpOption::Sack(
             option[2..].chunks_exact(8).map(|b| (u32_of(&b[..4]), u32_of(&b[4..]))).collect(),
         ),
-        (8, 10) => {
-            TcpOption::Timestamps { val: u32_of(&option[2..6]), ecr: u32_of(&option[6..]) }
-        }
+        (8, 10) => TcpOption::Timestamps { val: u32_of(&option[2..6]), ecr: u32_of(&option[6..]) },
         _ => TcpOption::Raw(option.to_vec()),
     }
 }

@@ -31,7 +31,10 @@ pub(crate) enum TcpOption {
     WindowScale(u8),
     SackPermitted,
     Sack(Vec<(u32, u32)>),
-    Timestamps { val: u32, ecr: u32 },
+    Timestamps {
+        val: u32,
+        ecr: u32,
+    },
     /// Any bytes at all, well formed or not.
     Raw(Vec<u8>),
 }

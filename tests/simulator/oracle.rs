@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sidestep::app::{App, Core, Peer, Refuse, RxBuf, Rx, Tx};
+use sidestep::app::{App, Core, Peer, Refuse, Rx, RxBuf, Tx};
 use sidestep::device::{Class, PoolConfig};
 use sidestep::engine::{EngineConfig, Listen, LocalAddress};
 use sidestep::sim::{
