@@ -57,43 +57,46 @@ pub enum Body {
 ///
 /// # Errors
 /// The reason why this is nothing that can be taken: something to count, not to answer.
-#[inline]
 pub fn parse(packet: &[u8], checks: Checks) -> Result<Parsed, Reject> {
     let (link, ether_type) = Link::parse(packet)?;
     let start = link.header_len();
-    let (hop_limit, body) = match ether_type {
-        EtherType::IPV4 => {
-            let datagram = ipv4::parse(packet, start, checks.verify)?;
-            (datagram.hop_limit, parse_v4_body(&datagram, checks)?)
-        }
-        EtherType::IPV6 => {
-            let datagram = ipv6::parse(packet, start)?;
-            (datagram.hop_limit, parse_v6_body(&datagram, checks)?)
-        }
-        EtherType::ARP => (0, Body::Arp(arp::parse(packet, start)?)),
-        _ => return Err(Reject::UnsupportedEtherType),
+    let datagram = match ether_type {
+        EtherType::IPV4 => ipv4::parse(packet, start, checks.verify)?,
+        EtherType::IPV6 => ipv6::parse(packet, start)?,
+        _ => return parse_other(packet, link, ether_type),
     };
-    Ok(Parsed { link, hop_limit, body })
-}
-
-#[inline]
-fn parse_v4_body(datagram: &Datagram<'_>, checks: Checks) -> Result<Body, Reject> {
-    match datagram.protocol {
-        protocol::TCP => Ok(Body::Tcp(tcp::parse(datagram, checks)?)),
-        protocol::ICMP => Ok(Body::Icmp4(icmp4::parse(datagram, checks.verify)?)),
-        _ => Err(Reject::UnsupportedProtocol),
+    if datagram.protocol != protocol::TCP {
+        return parse_control(datagram, link, checks.verify);
     }
+    // Nothing large goes through a `Result` on the way here: the segment is written once, in place.
+    let found = tcp::Found::in_datagram(&datagram, checks)?;
+    Ok(Parsed { link, hop_limit: datagram.hop_limit, body: Body::Tcp(found.segment(&datagram)) })
 }
 
-#[inline]
-fn parse_v6_body(datagram: &Datagram<'_>, checks: Checks) -> Result<Body, Reject> {
-    match datagram.protocol {
-        protocol::TCP => Ok(Body::Tcp(tcp::parse(datagram, checks)?)),
-        protocol::ICMPV6 if checks.verify && !icmp6::is_whole(datagram) => {
-            Err(Reject::BadIcmpChecksum)
+#[cold]
+fn parse_other(packet: &[u8], link: Link, ether_type: EtherType) -> Result<Parsed, Reject> {
+    match ether_type {
+        EtherType::ARP => {
+            let body = Body::Arp(arp::parse(packet, link.header_len())?);
+            Ok(Parsed { link, hop_limit: 0, body })
         }
-        protocol::ICMPV6 if ndp::is_one(datagram.payload) => Ok(Body::Ndp(ndp::parse(datagram)?)),
-        protocol::ICMPV6 => Ok(Body::Icmp6(icmp6::parse(datagram)?)),
-        _ => Err(Reject::UnsupportedProtocol),
+        _ => Err(Reject::UnsupportedEtherType),
     }
+}
+
+/// Reads what IP carries beside TCP.
+#[cold]
+fn parse_control(datagram: Datagram<'_>, link: Link, verify: bool) -> Result<Parsed, Reject> {
+    let body = match (datagram.src.is_v4(), datagram.protocol) {
+        (true, protocol::ICMP) => Body::Icmp4(icmp4::parse(&datagram, verify)?),
+        (false, protocol::ICMPV6) if verify && !icmp6::is_whole(&datagram) => {
+            return Err(Reject::BadIcmpChecksum);
+        }
+        (false, protocol::ICMPV6) if ndp::is_one(datagram.payload) => {
+            Body::Ndp(ndp::parse(&datagram)?)
+        }
+        (false, protocol::ICMPV6) => Body::Icmp6(icmp6::parse(&datagram)?),
+        _ => return Err(Reject::UnsupportedProtocol),
+    };
+    Ok(Parsed { link, hop_limit: datagram.hop_limit, body })
 }

@@ -69,7 +69,7 @@ impl Options {
 
     /// Reads the options of a header: the bytes between its 20th and its data offset. If an option
     /// occurs twice, the last one counts.
-    #[inline]
+    #[inline(always)]
     pub fn parse(bytes: &[u8]) -> Options {
         match bytes.first_chunk::<TIMESTAMPS_LEN>() {
             None if bytes.is_empty() => Options::NONE,
@@ -84,7 +84,7 @@ impl Options {
     }
 
     /// Reads options in any order and layout.
-    #[inline(never)]
+    #[cold]
     fn parse_any(mut bytes: &[u8]) -> Options {
         let mut options = Options::NONE;
         // Each turn takes at least one byte off: the loop ends.
