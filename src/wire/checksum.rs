@@ -103,18 +103,14 @@ pub(super) fn sum_array<const N: usize>(bytes: &[u8; N]) -> Sum {
 /// halves are also added apart, which tells what the lower ones must have been: two additions and a
 /// shift for each vector, whatever its width.
 fn sum_blocks(blocks: &[[u8; BLOCK]]) -> Sum {
-    let (mut whole, mut upper) = ([0u64; LANES], [0u64; LANES]);
-    for block in blocks {
-        let (words, _) = block.as_chunks::<8>();
-        for ((whole, upper), word) in whole.iter_mut().zip(&mut upper).zip(words) {
-            let word = u64::from_ne_bytes(*word);
-            *whole = whole.wrapping_add(word);
-            *upper = upper.wrapping_add(word >> 32);
-        }
+    let (mut whole, mut upper) = (0u64, 0u64);
+    for word in blocks.as_flattened().as_chunks::<8>().0 {
+        let word = u64::from_ne_bytes(*word);
+        whole = whole.wrapping_add(word);
+        upper = upper.wrapping_add(word >> 32);
     }
     // Neither half can reach 2^64 below 32 GiB; the whole may wrap, and does no harm.
-    let upper = upper.into_iter().fold(0, u64::wrapping_add);
-    let lower = whole.into_iter().fold(0, u64::wrapping_add).wrapping_sub(upper << 32);
+    let lower = whole.wrapping_sub(upper << 32);
     Sum(upper).plus(lower)
 }
 

@@ -63,40 +63,58 @@ pub fn parse(packet: &[u8], checks: Checks) -> Result<Parsed, Reject> {
     let datagram = match ether_type {
         EtherType::IPV4 => ipv4::parse(packet, start, checks.verify)?,
         EtherType::IPV6 => ipv6::parse(packet, start)?,
-        _ => return parse_other(packet, link, ether_type),
+        _ => return parse_rare(packet, checks),
     };
     if datagram.protocol != protocol::TCP {
-        return parse_control(datagram, link, checks.verify);
+        return parse_rare(packet, checks);
     }
-    // Nothing large goes through a `Result` on the way here: the segment is written once, in place.
+    // Nothing large goes through a `Result` or by reference on the way here, so that the parts stay
+    // in registers and the segment is written once, in place.
     let found = tcp::Found::in_datagram(&datagram, checks)?;
-    Ok(Parsed { link, hop_limit: datagram.hop_limit, body: Body::Tcp(found.segment(&datagram)) })
+    let (segment, more_options) = found.segment(&datagram);
+    let mut parsed = Parsed { link, hop_limit: datagram.hop_limit, body: Body::Tcp(segment) };
+    if more_options && let Body::Tcp(segment) = &mut parsed.body {
+        found.read_options(segment);
+    }
+    Ok(parsed)
 }
 
+/// Reads whatever isn't TCP, from the start again.
 #[cold]
-fn parse_other(packet: &[u8], link: Link, ether_type: EtherType) -> Result<Parsed, Reject> {
-    match ether_type {
-        EtherType::ARP => {
-            let body = Body::Arp(arp::parse(packet, link.header_len())?);
-            Ok(Parsed { link, hop_limit: 0, body })
+fn parse_rare(packet: &[u8], checks: Checks) -> Result<Parsed, Reject> {
+    let (link, ether_type) = Link::parse(packet)?;
+    let start = link.header_len();
+    let (hop_limit, body) = match ether_type {
+        EtherType::IPV4 => {
+            let datagram = ipv4::parse(packet, start, checks.verify)?;
+            (datagram.hop_limit, parse_v4_control(&datagram, checks.verify)?)
         }
-        _ => Err(Reject::UnsupportedEtherType),
+        EtherType::IPV6 => {
+            let datagram = ipv6::parse(packet, start)?;
+            (datagram.hop_limit, parse_v6_control(&datagram, checks.verify)?)
+        }
+        EtherType::ARP => (0, Body::Arp(arp::parse(packet, start)?)),
+        _ => return Err(Reject::UnsupportedEtherType),
+    };
+    Ok(Parsed { link, hop_limit, body })
+}
+
+fn parse_v4_control(datagram: &Datagram<'_>, verify: bool) -> Result<Body, Reject> {
+    match datagram.protocol {
+        protocol::ICMP => Ok(Body::Icmp4(icmp4::parse(datagram, verify)?)),
+        _ => Err(Reject::UnsupportedProtocol),
     }
 }
 
-/// Reads what IP carries beside TCP.
-#[cold]
-fn parse_control(datagram: Datagram<'_>, link: Link, verify: bool) -> Result<Parsed, Reject> {
-    let body = match (datagram.src.is_v4(), datagram.protocol) {
-        (true, protocol::ICMP) => Body::Icmp4(icmp4::parse(&datagram, verify)?),
-        (false, protocol::ICMPV6) if verify && !icmp6::is_whole(&datagram) => {
-            return Err(Reject::BadIcmpChecksum);
-        }
-        (false, protocol::ICMPV6) if ndp::is_one(datagram.payload) => {
-            Body::Ndp(ndp::parse(&datagram)?)
-        }
-        (false, protocol::ICMPV6) => Body::Icmp6(icmp6::parse(&datagram)?),
-        _ => return Err(Reject::UnsupportedProtocol),
-    };
-    Ok(Parsed { link, hop_limit: datagram.hop_limit, body })
+fn parse_v6_control(datagram: &Datagram<'_>, verify: bool) -> Result<Body, Reject> {
+    if datagram.protocol != protocol::ICMPV6 {
+        return Err(Reject::UnsupportedProtocol);
+    }
+    if verify && !icmp6::is_whole(datagram) {
+        return Err(Reject::BadIcmpChecksum);
+    }
+    if ndp::is_one(datagram.payload) {
+        return Ok(Body::Ndp(ndp::parse(datagram)?));
+    }
+    Ok(Body::Icmp6(icmp6::parse(datagram)?))
 }

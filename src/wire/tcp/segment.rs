@@ -108,11 +108,14 @@ impl<'a> Found<'a> {
         Ok(Found { header, options, payload_len: payload.len() as u16 })
     }
 
-    /// Reads it.
+    /// Reads it, but of its options only the most common ones. True if there are others: then
+    /// [`read_options`](Found::read_options) must follow.
     #[inline(always)]
-    pub(in crate::wire) fn segment(&self, datagram: &Datagram<'_>) -> Segment {
+    pub(in crate::wire) fn segment(&self, datagram: &Datagram<'_>) -> (Segment, bool) {
+        let aligned = Options::parse_aligned(self.options);
+        let options = Options { timestamps: aligned.flatten(), ..Options::NONE };
         let header = self.header;
-        Segment {
+        let segment = Segment {
             src: datagram.src,
             dst: datagram.dst,
             src_port: header.src_port.get(),
@@ -125,8 +128,15 @@ impl<'a> Found<'a> {
             payload_start: datagram.payload_start + header.len() as u16,
             payload_len: self.payload_len,
             ecn: datagram.ecn,
-            options: Options::parse(self.options),
-        }
+            options,
+        };
+        (segment, aligned.is_none())
+    }
+
+    /// Reads all options into the segment, in any layout.
+    #[inline(always)]
+    pub(in crate::wire) fn read_options(&self, segment: &mut Segment) {
+        segment.options = Options::parse_any(self.options);
     }
 }
 
