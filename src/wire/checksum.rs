@@ -37,7 +37,7 @@ impl Sum {
         self.plus(value.to_be() as u64)
     }
 
-    /// Adds what a pseudo-header has beside addresses; the two fields share a word here.
+    /// Adds what a pseudo-header has beside addresses: the length and the protocol.
     #[inline]
     pub(super) const fn upper_layer(self, protocol: u8, len: usize) -> Sum {
         self.dword(len as u32).word(protocol as u16)
