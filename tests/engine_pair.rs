@@ -239,8 +239,8 @@ mod queues {
     }
 }
 
-/// Two per cent of packets are lost each way: nearly all of it is repaired by SACK and RACK, few times
-/// by waiting for a timeout.
+/// Two per cent of packets are lost each way: nearly all of it is repaired by SACK and RACK, hardly
+/// ever by waiting for a timeout.
 #[test]
 fn loss_is_repaired_without_waiting() {
     let at: SocketAddr = "10.9.0.1:7".parse().expect("an address");

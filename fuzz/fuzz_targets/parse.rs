@@ -45,6 +45,9 @@ fn rewrite(packet: &[u8], parsed: &Parsed, segment: &Segment) {
         options: segment.options,
     };
     let start = headers.len();
+    if start + payload.len() > usize::from(u16::MAX) {
+        return; // Our layout of the options can be longer than the one that was read.
+    }
     let mut again = vec![0; start];
     again.extend(payload);
     headers.emit(&mut again);

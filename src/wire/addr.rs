@@ -23,8 +23,8 @@ impl Addr {
     /// The v4-mapped form of an IPv4 address.
     #[inline]
     pub const fn from_v4(v4: [u8; 4]) -> Addr {
-        let [a, b, c, d] = v4;
-        Addr([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+        // Made in whole words, which are stored faster and read back without a stall.
+        Addr((0xffff << 32 | u32::from_be_bytes(v4) as u128).to_be_bytes())
     }
 
     /// The address in the standard library's form; v4-mapped gives IPv4.

@@ -37,6 +37,12 @@ impl Sum {
         self.plus(value.to_be() as u64)
     }
 
+    /// Adds what a pseudo-header has beside addresses: the length and the protocol.
+    #[inline]
+    pub(super) const fn upper_layer(self, protocol: u8, len: usize) -> Sum {
+        self.dword(len as u32).word(protocol as u16)
+    }
+
     /// Appends a piece that begins an even number of bytes after this one's beginning.
     #[inline]
     #[must_use]
@@ -74,43 +80,60 @@ impl Sum {
     }
 }
 
-/// Bytes summed in one step of the main loop: eight independent lanes that become vectors.
+/// Bytes summed in one step of the main loop: four independent lanes that become vectors.
 const BLOCK: usize = 32;
+const LANES: usize = BLOCK / 8;
 
 /// Sums bytes of any length and alignment.
 #[inline]
 pub fn sum(bytes: &[u8]) -> Sum {
     let (blocks, tail) = bytes.as_chunks::<BLOCK>();
-    let mut lanes = [0u64; BLOCK / 4];
-    for block in blocks {
-        for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<4>().0) {
-            // Each step adds at most 2^32: a lane can't wrap below 2^32 blocks, 128 GiB.
-            *lane = lane.wrapping_add(u64::from(u32::from_ne_bytes(*word)));
-        }
+    if blocks.is_empty() { sum_tail(Sum::ZERO, tail) } else { sum_tail(sum_blocks(blocks), tail) }
+}
+
+/// Sums a header of known size, without a loop.
+#[inline(always)]
+pub(super) fn sum_array<const N: usize>(bytes: &[u8; N]) -> Sum {
+    let (words, tail) = bytes.as_chunks::<8>();
+    let words = words.iter().fold(Sum::ZERO, |sum, word| sum.plus(u64::from_ne_bytes(*word)));
+    sum_tail(words, tail)
+}
+
+/// Sums whole blocks. Adding 64-bit words loses the carries between their halves, so the upper
+/// halves are also added apart, which tells what the lower ones must have been: two additions and a
+/// shift for each vector, whatever its width.
+fn sum_blocks(blocks: &[[u8; BLOCK]]) -> Sum {
+    let (mut whole, mut upper) = (0u64, 0u64);
+    for word in blocks.as_flattened().as_chunks::<8>().0 {
+        let word = u64::from_ne_bytes(*word);
+        whole = whole.wrapping_add(word);
+        upper = upper.wrapping_add(word >> 32);
     }
-    let blocks = lanes.into_iter().fold(0, u64::wrapping_add);
-    sum_tail(Sum(blocks), tail)
+    // Neither half can reach 2^64 below 32 GiB; the whole may wrap, and does no harm.
+    let lower = whole.wrapping_sub(upper << 32);
+    Sum(upper).plus(lower)
 }
 
 /// Adds the less than [`BLOCK`] bytes that are left, in ever smaller words.
-#[inline]
+#[inline(always)]
 fn sum_tail(mut sum: Sum, tail: &[u8]) -> Sum {
     let (words, tail) = tail.as_chunks::<8>();
-    for word in words {
+    for word in words.iter().take(LANES - 1) {
         sum = sum.plus(u64::from_ne_bytes(*word));
     }
-    let (words, tail) = tail.as_chunks::<4>();
-    for word in words {
-        sum = sum.plus(u64::from(u32::from_ne_bytes(*word)));
+    let (mut last, mut tail) = (0, tail);
+    if let Some((word, rest)) = tail.split_first_chunk::<4>() {
+        last += u64::from(u32::from_ne_bytes(*word));
+        tail = rest;
     }
-    let (words, tail) = tail.as_chunks::<2>();
-    for word in words {
-        sum = sum.plus(u64::from(u16::from_ne_bytes(*word)));
+    if let Some((word, rest)) = tail.split_first_chunk::<2>() {
+        last += u64::from(u16::from_ne_bytes(*word));
+        tail = rest;
     }
-    match tail {
-        [last] => sum.plus(u64::from(u16::from_ne_bytes([*last, 0]))),
-        _ => sum,
+    if let Some(byte) = tail.first() {
+        last += u64::from(u16::from_ne_bytes([*byte, 0]));
     }
+    sum.plus(last)
 }
 
 /// The sum of the pseudo-header of IPv4 (RFC 9293 section 3.1) or IPv6 (RFC 8200 section 8.1), for
@@ -120,7 +143,7 @@ fn sum_tail(mut sum: Sum, tail: &[u8]) -> Sum {
 /// in one's complement.
 #[inline]
 pub fn pseudo_header(src: &Addr, dst: &Addr, protocol: u8, len: usize) -> Sum {
-    sum(&src.0).combine(sum(&dst.0)).dword(len as u32).word(u16::from(protocol))
+    sum_array(&src.0).combine(sum_array(&dst.0)).upper_layer(protocol, len)
 }
 
 /// The checksum after one 16-bit word under it changed from `old` to `new` (RFC 1624, equation 3).

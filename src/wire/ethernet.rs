@@ -97,7 +97,7 @@ impl Link {
     }
 
     /// Reads the header at the beginning of `packet`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn parse(packet: &[u8]) -> Result<(Link, EtherType), Reject> {
         let (header, rest) = Header::ref_from_prefix(packet).map_err(|_| Reject::TooShort)?;
         let mut link = Link { src: header.src, dst: header.dst, vlan: None };
@@ -114,7 +114,7 @@ impl Link {
     ///
     /// # Panics
     /// If `packet` is shorter than [`header_len`](Link::header_len).
-    #[inline]
+    #[inline(always)]
     pub(super) fn emit(self, ether_type: EtherType, packet: &mut [u8]) -> &mut [u8] {
         let (header, rest) = packet.split_at_mut(self.header_len());
         header[..6].copy_from_slice(&self.dst.0);

@@ -4,7 +4,7 @@ use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::addr::Addr;
-use super::checksum::{pseudo_header, sum, update16};
+use super::checksum::{sum, update16};
 use super::echo::{Echo, Ethernet};
 use super::ethernet::EtherType;
 use super::ip::{DEFAULT_HOP_LIMIT, Datagram, protocol};
@@ -74,9 +74,7 @@ mod kind {
 
 /// Whether the checksum over pseudo-header and message is right.
 pub(super) fn is_whole(datagram: &Datagram<'_>) -> bool {
-    let message = datagram.payload;
-    let pseudo = pseudo_header(&datagram.src, &datagram.dst, protocol::ICMPV6, message.len());
-    pseudo.combine(sum(message)).is_whole()
+    datagram.pseudo_header().combine(sum(datagram.payload)).is_whole()
 }
 
 /// Reads the message in an IPv6 packet, whose checksum has been verified.

@@ -1,6 +1,7 @@
 //! What IPv4 and IPv6 have in common once their headers are read.
 
 use super::addr::Addr;
+use super::checksum::Sum;
 
 /// Numbers of the protocols that IP carries.
 pub mod protocol {
@@ -16,11 +17,12 @@ pub mod protocol {
 pub const DEFAULT_HOP_LIMIT: u8 = 64;
 
 /// An IP packet without its header.
+#[derive(Clone, Copy)]
 pub(super) struct Datagram<'a> {
     pub(super) src: Addr,
     pub(super) dst: Addr,
-    /// Sum of the two addresses, for the pseudo-header.
-    pub(super) addresses: super::checksum::Sum,
+    /// The sum of both addresses, as they stood in the packet.
+    pub(super) addresses: Sum,
     pub(super) protocol: u8,
     pub(super) hop_limit: u8,
     /// The two ECN bits (RFC 3168 section 5).
@@ -29,4 +31,12 @@ pub(super) struct Datagram<'a> {
     pub(super) payload_start: u16,
     /// At most 65,535 bytes, padding of the frame excluded.
     pub(super) payload: &'a [u8],
+}
+
+impl Datagram<'_> {
+    /// The sum of the pseudo-header.
+    #[inline(always)]
+    pub(super) fn pseudo_header(&self) -> Sum {
+        self.addresses.upper_layer(self.protocol, self.payload.len())
+    }
 }

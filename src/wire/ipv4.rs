@@ -4,7 +4,7 @@ use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::addr::Addr;
-use super::checksum::{Sum, sum};
+use super::checksum::{Sum, sum, sum_array};
 use super::ip::Datagram;
 use super::reject::Reject;
 
@@ -38,6 +38,16 @@ impl Header {
         (self.version_ihl >> 4 == 4 && len >= HEADER_LEN).then_some(len)
     }
 
+    /// Whether the checksum over the header, of which `whole` also has the options, is right.
+    #[inline(always)]
+    fn is_whole(&self, addresses: Sum, whole: &[u8]) -> bool {
+        let sum = match whole.first_chunk::<{ HEADER_LEN - 8 }>() {
+            Some(fixed) if whole.len() == HEADER_LEN => sum_array(fixed).combine(addresses),
+            _ => sum_with_options(whole),
+        };
+        sum.is_whole()
+    }
+
     /// Whether this is anything but the whole of a packet.
     #[inline]
     pub(super) fn is_fragment(&self) -> bool {
@@ -45,8 +55,14 @@ impl Header {
     }
 }
 
+/// The sum of a header with options.
+#[cold]
+fn sum_with_options(header: &[u8]) -> Sum {
+    sum(header)
+}
+
 /// Reads the header that starts at `start`; options are skipped.
-#[inline]
+#[inline(always)]
 pub(super) fn parse(packet: &[u8], start: usize, verify: bool) -> Result<Datagram<'_>, Reject> {
     let bytes = packet.get(start..).ok_or(Reject::TooShort)?;
     let (header, _) = Header::ref_from_prefix(bytes).map_err(|_| Reject::TooShort)?;
@@ -55,11 +71,9 @@ pub(super) fn parse(packet: &[u8], start: usize, verify: bool) -> Result<Datagra
     let total_len = usize::from(header.total_len.get());
     let datagram = bytes.get(..total_len).ok_or(Reject::IpTruncated)?;
     let (whole, payload) = datagram.split_at_checked(header_len).ok_or(Reject::BadIpHeader)?;
-    if verify {
-        let rest = whole.get(HEADER_LEN..).unwrap_or_default();
-        if !sum(header.as_bytes()).combine(sum(rest)).is_whole() {
-            return Err(Reject::BadIpChecksum);
-        }
+    let addresses = sum_array(&header.src).combine(sum_array(&header.dst));
+    if verify && !header.is_whole(addresses, whole) {
+        return Err(Reject::BadIpChecksum);
     }
     if header.is_fragment() {
         return Err(Reject::Fragment);
@@ -67,7 +81,7 @@ pub(super) fn parse(packet: &[u8], start: usize, verify: bool) -> Result<Datagra
     Ok(Datagram {
         src: Addr::from_v4(header.src),
         dst: Addr::from_v4(header.dst),
-        addresses: sum(&header.src).combine(sum(&header.dst)),
+        addresses,
         protocol: header.protocol,
         hop_limit: header.ttl,
         ecn: header.traffic_class & 3,
@@ -88,20 +102,18 @@ pub(super) struct Repr {
 }
 
 impl Repr {
-    /// The header's bytes, checksum included.
-    #[inline]
-    pub(super) fn to_bytes(&self) -> [u8; HEADER_LEN] {
+    /// The header's bytes, checksum included, given the sum of its addresses.
+    #[inline(always)]
+    pub(super) fn to_bytes(&self, addresses: Sum) -> [u8; HEADER_LEN] {
         const DONT_FRAGMENT: u32 = 0x4000;
         let first = 0x4500_0000 | u32::from(self.ecn & 3) << 16 | u32::from(self.total_len);
         let hops = u32::from(self.hop_limit) << 24 | u32::from(self.protocol) << 16;
-        let src = u32::from_be_bytes(self.src);
-        let dst = u32::from_be_bytes(self.dst);
-        let sum = Sum::ZERO.dword(first).dword(DONT_FRAGMENT).dword(hops).dword(src).dword(dst);
+        let sum = addresses.dword(first).dword(DONT_FRAGMENT).dword(hops);
         let third = hops | u32::from(sum.checksum());
         let mut bytes = [0; HEADER_LEN];
-        for (out, word) in bytes.as_chunks_mut().0.iter_mut().zip([first, DONT_FRAGMENT, third]) {
-            *out = word.to_be_bytes();
-        }
+        bytes[..4].copy_from_slice(&first.to_be_bytes());
+        bytes[4..8].copy_from_slice(&DONT_FRAGMENT.to_be_bytes());
+        bytes[8..12].copy_from_slice(&third.to_be_bytes());
         bytes[12..16].copy_from_slice(&self.src);
         bytes[16..].copy_from_slice(&self.dst);
         bytes
@@ -141,7 +153,8 @@ mod tests {
             ecn: 0,
             total_len: 0x73,
         };
-        assert_eq!(repr.to_bytes(), KNOWN);
+        let addresses = sum(&KNOWN[12..]);
+        assert_eq!(repr.to_bytes(addresses), KNOWN);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use zerocopy::byteorder::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::addr::Addr;
+use super::checksum::sum_array;
 use super::ip::Datagram;
 use super::reject::Reject;
 
@@ -47,7 +48,7 @@ impl Header {
 }
 
 /// Reads the header that starts at `start`, and walks the extension headers after it.
-#[inline]
+#[inline(always)]
 pub(super) fn parse(packet: &[u8], start: usize) -> Result<Datagram<'_>, Reject> {
     let bytes = packet.get(start..).ok_or(Reject::TooShort)?;
     let (header, rest) = Header::ref_from_prefix(bytes).map_err(|_| Reject::TooShort)?;
@@ -60,11 +61,14 @@ pub(super) fn parse(packet: &[u8], start: usize) -> Result<Datagram<'_>, Reject>
     }
     let payload_len = usize::from(header.payload_len.get());
     let payload = rest.get(..payload_len).ok_or(Reject::IpTruncated)?;
-    let (protocol, skipped) = skip_extensions(header.next_header, payload)?;
+    let (protocol, skipped) = match Extension::classify(header.next_header) {
+        None => (header.next_header, 0),
+        Some(_) => skip_extensions(header.next_header, payload)?,
+    };
     Ok(Datagram {
         src,
         dst,
-        addresses: super::checksum::sum(&src.0).combine(super::checksum::sum(&dst.0)),
+        addresses: sum_array(&header.src).combine(sum_array(&header.dst)),
         protocol,
         hop_limit: header.hop_limit,
         ecn: (header.version_class_flow.get() >> 20) as u8 & 3,
@@ -74,7 +78,7 @@ pub(super) fn parse(packet: &[u8], start: usize) -> Result<Datagram<'_>, Reject>
 }
 
 /// Walks extension headers; returns the protocol behind them and how many bytes they take.
-#[inline]
+#[cold]
 fn skip_extensions(first: u8, payload: &[u8]) -> Result<(u8, usize), Reject> {
     let mut protocol = first;
     let mut skipped = 0;
@@ -168,7 +172,7 @@ pub(super) struct Repr {
 
 impl Repr {
     /// The header's bytes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn to_bytes(&self) -> [u8; HEADER_LEN] {
         let first = 6 << 28 | u32::from(self.ecn & 3) << 20 | self.flow_label & 0x000f_ffff;
         let mut bytes = [0; HEADER_LEN];

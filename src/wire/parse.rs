@@ -57,18 +57,41 @@ pub enum Body {
 ///
 /// # Errors
 /// The reason why this is nothing that can be taken: something to count, not to answer.
-#[inline]
 pub fn parse(packet: &[u8], checks: Checks) -> Result<Parsed, Reject> {
+    let (link, ether_type) = Link::parse(packet)?;
+    let start = link.header_len();
+    let datagram = match ether_type {
+        EtherType::IPV4 => ipv4::parse(packet, start, checks.verify)?,
+        EtherType::IPV6 => ipv6::parse(packet, start)?,
+        _ => return parse_rare(packet, checks),
+    };
+    if datagram.protocol != protocol::TCP {
+        return parse_rare(packet, checks);
+    }
+    // Nothing large goes through a `Result` or by reference on the way here, so that the parts stay
+    // in registers and the segment is written once, in place.
+    let found = tcp::Found::in_datagram(&datagram, checks)?;
+    let (segment, more_options) = found.segment(&datagram);
+    let mut parsed = Parsed { link, hop_limit: datagram.hop_limit, body: Body::Tcp(segment) };
+    if more_options && let Body::Tcp(segment) = &mut parsed.body {
+        found.read_options(segment);
+    }
+    Ok(parsed)
+}
+
+/// Reads whatever isn't TCP, from the start again.
+#[cold]
+fn parse_rare(packet: &[u8], checks: Checks) -> Result<Parsed, Reject> {
     let (link, ether_type) = Link::parse(packet)?;
     let start = link.header_len();
     let (hop_limit, body) = match ether_type {
         EtherType::IPV4 => {
             let datagram = ipv4::parse(packet, start, checks.verify)?;
-            (datagram.hop_limit, parse_v4_body(&datagram, checks)?)
+            (datagram.hop_limit, parse_v4_control(&datagram, checks.verify)?)
         }
         EtherType::IPV6 => {
             let datagram = ipv6::parse(packet, start)?;
-            (datagram.hop_limit, parse_v6_body(&datagram, checks)?)
+            (datagram.hop_limit, parse_v6_control(&datagram, checks.verify)?)
         }
         EtherType::ARP => (0, Body::Arp(arp::parse(packet, start)?)),
         _ => return Err(Reject::UnsupportedEtherType),
@@ -76,24 +99,22 @@ pub fn parse(packet: &[u8], checks: Checks) -> Result<Parsed, Reject> {
     Ok(Parsed { link, hop_limit, body })
 }
 
-#[inline]
-fn parse_v4_body(datagram: &Datagram<'_>, checks: Checks) -> Result<Body, Reject> {
+fn parse_v4_control(datagram: &Datagram<'_>, verify: bool) -> Result<Body, Reject> {
     match datagram.protocol {
-        protocol::TCP => Ok(Body::Tcp(tcp::parse(datagram, checks)?)),
-        protocol::ICMP => Ok(Body::Icmp4(icmp4::parse(datagram, checks.verify)?)),
+        protocol::ICMP => Ok(Body::Icmp4(icmp4::parse(datagram, verify)?)),
         _ => Err(Reject::UnsupportedProtocol),
     }
 }
 
-#[inline]
-fn parse_v6_body(datagram: &Datagram<'_>, checks: Checks) -> Result<Body, Reject> {
-    match datagram.protocol {
-        protocol::TCP => Ok(Body::Tcp(tcp::parse(datagram, checks)?)),
-        protocol::ICMPV6 if checks.verify && !icmp6::is_whole(datagram) => {
-            Err(Reject::BadIcmpChecksum)
-        }
-        protocol::ICMPV6 if ndp::is_one(datagram.payload) => Ok(Body::Ndp(ndp::parse(datagram)?)),
-        protocol::ICMPV6 => Ok(Body::Icmp6(icmp6::parse(datagram)?)),
-        _ => Err(Reject::UnsupportedProtocol),
+fn parse_v6_control(datagram: &Datagram<'_>, verify: bool) -> Result<Body, Reject> {
+    if datagram.protocol != protocol::ICMPV6 {
+        return Err(Reject::UnsupportedProtocol);
     }
+    if verify && !icmp6::is_whole(datagram) {
+        return Err(Reject::BadIcmpChecksum);
+    }
+    if ndp::is_one(datagram.payload) {
+        return Ok(Body::Ndp(ndp::parse(datagram)?));
+    }
+    Ok(Body::Icmp6(icmp6::parse(datagram)?))
 }

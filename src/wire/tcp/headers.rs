@@ -2,7 +2,7 @@
 
 use super::{Flags, HEADER_LEN, MAX_OPTIONS, Options};
 use crate::wire::addr::Addr;
-use crate::wire::checksum::{Sum, pseudo_header, sum};
+use crate::wire::checksum::{Sum, sum, sum_array};
 use crate::wire::ethernet::{self, EtherType, Link};
 use crate::wire::ip::protocol;
 use crate::wire::seq::Seq;
@@ -75,48 +75,40 @@ impl Headers {
         let datagram = self.link.emit(ether_type, packet);
         let datagram_len = datagram.len();
         assert!(datagram_len <= usize::from(u16::MAX), "{datagram_len} bytes are too many for IP");
-        let bytes = if is_v4 {
+        let (addresses, bytes) = if is_v4 {
             let (header, bytes) = datagram.split_at_mut(ipv4::HEADER_LEN);
-            header.copy_from_slice(&self.ipv4(datagram_len as u16));
-            bytes
+            let (src, dst) = (self.src.low(), self.dst.low());
+            let addresses = sum_array(&src).combine(sum_array(&dst));
+            let repr = ipv4::Repr {
+                src,
+                dst,
+                protocol: protocol::TCP,
+                hop_limit: self.hop_limit,
+                ecn: self.ecn,
+                total_len: datagram_len as u16,
+            };
+            header.copy_from_slice(&repr.to_bytes(addresses));
+            (addresses, bytes)
         } else {
             let (header, bytes) = datagram.split_at_mut(ipv6::HEADER_LEN);
-            header.copy_from_slice(&self.ipv6(bytes.len() as u16));
-            bytes
+            let repr = ipv6::Repr {
+                src: self.src,
+                dst: self.dst,
+                protocol: protocol::TCP,
+                hop_limit: self.hop_limit,
+                ecn: self.ecn,
+                flow_label: self.flow_label,
+                payload_len: bytes.len() as u16,
+            };
+            header.copy_from_slice(&repr.to_bytes());
+            (sum_array(&self.src.0).combine(sum_array(&self.dst.0)), bytes)
         };
-        self.emit_tcp(bytes, options_len);
-    }
-
-    #[inline]
-    fn ipv4(&self, total_len: u16) -> [u8; ipv4::HEADER_LEN] {
-        ipv4::Repr {
-            src: self.src.low(),
-            dst: self.dst.low(),
-            protocol: protocol::TCP,
-            hop_limit: self.hop_limit,
-            ecn: self.ecn,
-            total_len,
-        }
-        .to_bytes()
-    }
-
-    #[inline]
-    fn ipv6(&self, payload_len: u16) -> [u8; ipv6::HEADER_LEN] {
-        ipv6::Repr {
-            src: self.src,
-            dst: self.dst,
-            protocol: protocol::TCP,
-            hop_limit: self.hop_limit,
-            ecn: self.ecn,
-            flow_label: self.flow_label,
-            payload_len,
-        }
-        .to_bytes()
+        self.emit_tcp(bytes, options_len, addresses);
     }
 
     /// Writes the TCP header and its options at the beginning of `bytes`, the checksum over all.
-    #[inline]
-    fn emit_tcp(&self, bytes: &mut [u8], options_len: usize) {
+    #[inline(always)]
+    fn emit_tcp(&self, bytes: &mut [u8], options_len: usize, addresses: Sum) {
         let len = bytes.len();
         let (header, rest) = bytes.split_at_mut(HEADER_LEN);
         let (options, payload) = rest.split_at_mut(options_len);
@@ -129,14 +121,14 @@ impl Headers {
             offset_flags | u32::from(self.window),
         ];
         // The sum is taken from the values, not read back from where they were just stored.
-        let checksum = Sum::ZERO
+        let checksum = addresses
+            .upper_layer(protocol::TCP, len)
             .dword(ports)
             .dword(seq)
             .dword(ack)
             .dword(control)
             .word(self.urgent)
             .combine(self.options.emit(options))
-            .combine(pseudo_header(&self.src, &self.dst, protocol::TCP, len))
             .combine(sum(payload))
             .checksum();
         let last = u32::from(checksum) << 16 | u32::from(self.urgent);

@@ -10,8 +10,8 @@ pub use flags::Flags;
 pub use headers::{Headers, MAX_HEADERS};
 pub use options::{MAX_OPTIONS, Options, Timestamps};
 pub use sack::{MAX_SACK_BLOCKS, SackBlocks};
+pub(super) use segment::Found;
 pub use segment::Segment;
-pub(super) use segment::parse;
 
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;

@@ -69,23 +69,30 @@ impl Options {
 
     /// Reads the options of a header: the bytes between its 20th and its data offset. If an option
     /// occurs twice, the last one counts.
-    #[inline]
     pub fn parse(bytes: &[u8]) -> Options {
-        match bytes.first_chunk::<TIMESTAMPS_LEN>() {
-            None if bytes.is_empty() => Options::NONE,
-            Some(&[n, m, k, l, a, b, c, d, e, f, g, h])
-                if bytes.len() == TIMESTAMPS_LEN && [n, m, k, l] == ALIGNED_TIMESTAMPS =>
-            {
+        match Options::parse_aligned(bytes) {
+            Some(timestamps) => Options { timestamps, ..Options::NONE },
+            None => Options::parse_any(bytes),
+        }
+    }
+
+    /// Reads the two layouts that nearly all segments have: nothing, or only aligned timestamps.
+    #[inline(always)]
+    pub(super) fn parse_aligned(bytes: &[u8]) -> Option<Option<Timestamps>> {
+        match *bytes {
+            [] => Some(None),
+            [n, m, k, l, a, b, c, d, e, f, g, h] if [n, m, k, l] == ALIGNED_TIMESTAMPS => {
                 let (value, echo) = ([a, b, c, d], [e, f, g, h]);
-                Options::timestamps(u32::from_be_bytes(value), u32::from_be_bytes(echo))
+                let (value, echo) = (u32::from_be_bytes(value), u32::from_be_bytes(echo));
+                Some(Some(Timestamps { value, echo }))
             }
-            _ => Options::parse_any(bytes),
+            _ => None,
         }
     }
 
     /// Reads options in any order and layout.
-    #[inline(never)]
-    fn parse_any(mut bytes: &[u8]) -> Options {
+    #[cold]
+    pub(super) fn parse_any(mut bytes: &[u8]) -> Options {
         let mut options = Options::NONE;
         // Each turn takes at least one byte off: the loop ends.
         loop {

@@ -6,7 +6,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 use super::{Flags, HEADER_LEN, Options};
 use crate::wire::addr::Addr;
 use crate::wire::checksum::sum;
-use crate::wire::ip::{Datagram, protocol};
+use crate::wire::ip::Datagram;
 use crate::wire::parse::Checks;
 use crate::wire::reject::Reject;
 use crate::wire::seq::Seq;
@@ -76,40 +76,74 @@ struct Header {
     urgent: U16,
 }
 
-/// Reads the segment in an IP packet.
-#[inline(always)]
-pub(in crate::wire) fn parse(datagram: &Datagram<'_>, checks: Checks) -> Result<Segment, Reject> {
-    let bytes = datagram.payload;
-    let (header, rest) = Header::ref_from_prefix(bytes).map_err(|_| Reject::TooShort)?;
-    let offset_flags = header.offset_flags.get();
-    let header_len = usize::from(offset_flags >> 12) * 4;
-    let options_len = header_len.checked_sub(HEADER_LEN).ok_or(Reject::BadTcpHeader)?;
-    let (options, payload) = rest.split_at_checked(options_len).ok_or(Reject::BadTcpHeader)?;
-    if checks.verify && !is_whole(datagram, header.checksum.get(), checks.accept_partial) {
-        return Err(Reject::BadTcpChecksum);
+impl Header {
+    /// Bytes of the header with options, as it says itself.
+    #[inline(always)]
+    fn len(&self) -> usize {
+        usize::from(self.offset_flags.get() >> 12) * 4
     }
-    Ok(Segment {
-        src: datagram.src,
-        dst: datagram.dst,
-        src_port: header.src_port.get(),
-        dst_port: header.dst_port.get(),
-        seq: Seq(header.seq.get()),
-        ack: Seq(header.ack.get()),
-        flags: Flags::from_bits_truncate(offset_flags),
-        window: header.window.get(),
-        urgent: header.urgent.get(),
-        payload_start: datagram.payload_start + header_len as u16,
-        payload_len: payload.len() as u16,
-        ecn: datagram.ecn,
-        options: Options::parse(options),
-    })
+}
+
+/// A segment found to be sound: where its parts are.
+pub(in crate::wire) struct Found<'a> {
+    header: &'a Header,
+    options: &'a [u8],
+    payload_len: u16,
+}
+
+impl<'a> Found<'a> {
+    /// Finds the segment in an IP packet.
+    #[inline(always)]
+    pub(in crate::wire) fn in_datagram(
+        datagram: &Datagram<'a>,
+        checks: Checks,
+    ) -> Result<Found<'a>, Reject> {
+        let bytes = datagram.payload;
+        let (header, rest) = Header::ref_from_prefix(bytes).map_err(|_| Reject::TooShort)?;
+        let options_len = header.len().checked_sub(HEADER_LEN).ok_or(Reject::BadTcpHeader)?;
+        let (options, payload) = rest.split_at_checked(options_len).ok_or(Reject::BadTcpHeader)?;
+        if checks.verify && !is_whole(datagram, header.checksum.get(), checks.accept_partial) {
+            return Err(Reject::BadTcpChecksum);
+        }
+        Ok(Found { header, options, payload_len: payload.len() as u16 })
+    }
+
+    /// Reads it, but of its options only the most common ones. True if there are others: then
+    /// [`read_options`](Found::read_options) must follow.
+    #[inline(always)]
+    pub(in crate::wire) fn segment(&self, datagram: &Datagram<'_>) -> (Segment, bool) {
+        let aligned = Options::parse_aligned(self.options);
+        let options = Options { timestamps: aligned.flatten(), ..Options::NONE };
+        let header = self.header;
+        let segment = Segment {
+            src: datagram.src,
+            dst: datagram.dst,
+            src_port: header.src_port.get(),
+            dst_port: header.dst_port.get(),
+            seq: Seq(header.seq.get()),
+            ack: Seq(header.ack.get()),
+            flags: Flags::from_bits_truncate(header.offset_flags.get()),
+            window: header.window.get(),
+            urgent: header.urgent.get(),
+            payload_start: datagram.payload_start + header.len() as u16,
+            payload_len: self.payload_len,
+            ecn: datagram.ecn,
+            options,
+        };
+        (segment, aligned.is_none())
+    }
+
+    /// Reads all options into the segment, in any layout.
+    #[inline(always)]
+    pub(in crate::wire) fn read_options(&self, segment: &mut Segment) {
+        segment.options = Options::parse_any(self.options);
+    }
 }
 
 /// Whether the checksum is right, or only begun where that is accepted.
-#[inline]
+#[inline(always)]
 fn is_whole(datagram: &Datagram<'_>, field: u16, accept_partial: bool) -> bool {
-    let bytes = datagram.payload;
-    let pseudo = datagram.addresses.dword(bytes.len() as u32).word(u16::from(protocol::TCP));
+    let pseudo = datagram.pseudo_header();
     // First the cheap one: where checksums come unfinished, nearly all do.
-    (accept_partial && field == pseudo.fold()) || pseudo.combine(sum(bytes)).is_whole()
+    (accept_partial && field == pseudo.fold()) || pseudo.combine(sum(datagram.payload)).is_whole()
 }
