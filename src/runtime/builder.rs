@@ -47,6 +47,7 @@ pub(super) struct Settings {
     pub(super) pool: PoolConfig,
     pub(super) stats_json: Option<PathBuf>,
     pub(super) accept_partial_checksums: bool,
+    #[cfg(debug_assertions)]
     pub(super) fault_percent: u8,
 }
 
@@ -69,6 +70,7 @@ impl Default for Settings {
             pool: PoolConfig::default(),
             stats_json: None,
             accept_partial_checksums: false,
+            #[cfg(debug_assertions)]
             fault_percent: 0,
         }
     }
