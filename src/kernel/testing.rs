@@ -147,8 +147,8 @@ impl Peer {
         assert!(self.write(&mut bytes), "a few bytes always fit");
     }
 
-    /// Keeps the kernel from taking more than half a megabyte for a peer that doesn't read: by itself
-    /// its receive buffer grows to what the machine is set to, tens of megabytes on some.
+    /// Keeps the kernel from taking more than half a megabyte for a peer that doesn't read: its
+    /// receive buffer grows to what the machine is set to, tens of megabytes on some.
     pub(crate) fn take_little(&self) {
         let socket = socket2::SockRef::from(&self.stream);
         socket.set_recv_buffer_size(256 << 10).expect("a socket");
