@@ -71,12 +71,7 @@ impl<A: App, D: Device> Engine<A, D> {
     }
 
     fn is_taken(&self, flow: &Flow) -> bool {
-        let is_meant = |bits| match Target::from_bits(bits) {
-            Target::Connection(at) => self.slots.get(at).is_some_and(|s| s.flow == *flow),
-            Target::HalfOpen(at) => self.half_open.get(at).is_some_and(|h| h.flow == *flow),
-            Target::TimeWait(at) => self.time_wait.get(at).is_some_and(|w| w.flow == *flow),
-        };
-        self.demux.find(self.hash(flow), is_meant).is_some()
+        self.find_flow(flow, self.hash(flow)).is_some()
     }
 
     /// The next ephemeral port that this flow doesn't have in use yet.

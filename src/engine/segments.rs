@@ -24,8 +24,7 @@ impl<A: App, D: Device> Engine<A, D> {
         hop: Hop,
         hash: u64,
     ) {
-        let found = self.demux.find(hash, |bits| self.is_flow(Target::from_bits(bits), flow));
-        match found.map(Target::from_bits) {
+        match self.find_flow(flow, hash) {
             Some(Target::Connection(index)) => {
                 self.connection_arrives(index, frame, segment, hop);
             }
@@ -39,12 +38,14 @@ impl<A: App, D: Device> Engine<A, D> {
         }
     }
 
-    fn is_flow(&self, target: Target, flow: &Flow) -> bool {
-        match target {
+    /// Where a flow is kept; `hash` is its own.
+    pub(super) fn find_flow(&self, flow: &Flow, hash: u64) -> Option<Target> {
+        let is_meant = |bits| match Target::from_bits(bits) {
             Target::Connection(index) => self.slots.get(index).is_some_and(|s| s.flow == *flow),
             Target::HalfOpen(index) => self.half_open.get(index).is_some_and(|h| h.flow == *flow),
             Target::TimeWait(index) => self.time_wait.get(index).is_some_and(|w| w.flow == *flow),
-        }
+        };
+        self.demux.find(hash, is_meant).map(Target::from_bits)
     }
 
     /// SEGMENT ARRIVES for a connection in a slot; the frame is kept or released.
