@@ -15,6 +15,7 @@
 //! | `send` | from a connection's queue to the device |
 //! | `timers` | what is due |
 //! | `connect` | connections that we open |
+//! | `info` | what can be asked about a connection |
 //! | `reconfigure` | what may change between turns |
 //! | `link_local` | ARP, neighbour discovery, echo |
 //! | `slots`, `slab`, `time_wait_table`, `demux`, `wheel`, `neighbours` | the tables |
@@ -28,6 +29,7 @@ mod demux;
 mod flow;
 mod flow_hash;
 mod handshake;
+mod info;
 mod io;
 mod link_local;
 mod neighbours;
@@ -45,6 +47,7 @@ pub(crate) mod wheel;
 
 pub use config::{EngineConfig, Limits, Listen, LocalAddress, Overflow};
 pub use counters::{Counter, Counters};
+pub use info::ConnInfo;
 pub use turn::Turn;
 
 use std::collections::VecDeque;

@@ -310,6 +310,7 @@ fn random_link(rng: &mut Rng) -> LinkConfig {
         jitter: Duration::from_micros(*rng.pick(&[0, 0, 10, 1_000, 30_000])),
         rate: *rng.pick(&[None, None, Some(50_000), Some(1_000_000), Some(100_000_000)]),
         queue: *rng.pick(&[3_000, 20_000, 200_000]),
+        mark_at: 0,
         loss: rare(rng, 15),
         burst_loss: rare(rng, 1),
         burst_length: 8,

@@ -7,8 +7,10 @@ use super::settings::Settings;
 use super::tcb::{Facts, State, Tcb};
 use crate::time::{Instant, Tick};
 
-/// TLP.max_ack_delay: how long a peer may sit on the ACK of a single segment.
-const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
+/// TLP.max_ack_delay: how long a peer may sit on the ACK of a single segment. Most wait 40 ms; for
+/// one that was seen to wait longer it is 200 ms.
+const MAX_ACK_DELAY: Duration = Duration::from_millis(50);
+const LATE_ACK_DELAY: Duration = Duration::from_millis(200);
 
 /// What an expired timer asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +58,28 @@ impl Tcb {
         self.facts |= Facts::RETRANSMIT_ARMED;
     }
 
-    /// PTO (RFC 8985 section 7.2); `None` where a probe would tell nothing.
+    /// PTO (RFC 8985 section 7.2) for what is sent now; `None` where a probe would tell nothing.
     fn probe_timeout(&self) -> Option<Duration> {
+        let one_segment = self.flight() <= u32::from(self.snd_mss);
+        let ack_delay = match one_segment {
+            true if self.has(Facts::LATE_ACKS) => LATE_ACK_DELAY,
+            true => MAX_ACK_DELAY,
+            false => Duration::ZERO,
+        };
+        Some(self.overdue_after()? + ack_delay)
+    }
+
+    /// The timer is armed for something later than a probe.
+    pub(super) fn arm_probe(&mut self, now: Instant) {
+        if let Some(probe) = self.probe_timeout() {
+            self.probe_by(now.tick().after(probe));
+        }
+    }
+
+    /// How long after its transmission a segment's ACK is overdue; `None` where a probe would tell
+    /// nothing. The RFC's default is two round trips, which is more than it takes where they hardly
+    /// vary: then it is one and a half.
+    fn overdue_after(&self) -> Option<Duration> {
         let no = Facts::RECOVERY | Facts::TIMED_OUT | Facts::PROBE_OUT | Facts::REORDER_ARMED;
         // A FIN alone has no frame to probe with, and needs none: its own timer sends it again.
         if !self.has(Facts::SACK)
@@ -68,9 +90,31 @@ impl Tcb {
         {
             return None;
         }
+        let srtt = self.rtt.srtt()?;
+        Some(srtt + self.rtt.margin().clamp(srtt / 2, srtt))
+    }
+
+    /// What the last ACK left in flight was last sent at `sent_us`. Its own ACK is overdue that
+    /// much earlier than if it had been sent now, as [`arm_retransmit`](Self::arm_retransmit)
+    /// assumes. A single segment left over is waited for no longer than several (the RFC's
+    /// TLP.max_ack_delay may be added) until the peer has shown that it delays such ACKs.
+    pub(crate) fn hasten_probe(&mut self, sent_us: u32, now: Instant) {
         let one_segment = self.flight() <= u32::from(self.snd_mss);
-        let ack_delay = if one_segment { MAX_ACK_DELAY } else { Duration::ZERO };
-        Some(self.rtt.srtt()? * 2 + ack_delay)
+        let Some(overdue) = self.overdue_after() else { return };
+        if one_segment && self.has(Facts::LATE_ACKS) {
+            return;
+        }
+        let ago = Duration::from_micros(u64::from(now.micros32().wrapping_sub(sent_us)));
+        // The ACKs of a burst may be as far apart as its segments.
+        let least = self.rtt.srtt().unwrap_or_default() / 4;
+        self.probe_by(now.tick().after(overdue.saturating_sub(ago).max(least)));
+    }
+
+    fn probe_by(&mut self, at: Tick) {
+        if self.retransmit_at.is_after(at) {
+            self.retransmit_at = at;
+            self.facts |= Facts::PROBE_TIMER;
+        }
     }
 
     /// A tail loss probe is about to be sent, a retransmission or new data.
