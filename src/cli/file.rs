@@ -146,7 +146,8 @@ mod tests {
             "interface = 'eth1'\nlisten = ['10.9.0.1:80', '[fd09::1]:80']\napp = 'echo'\n\
              backend = 'af-xdp'\nmode = 'copy'\nqueues = '0-1'\ncores = 1\npoll = 'busy'\n\
              address = ['10.9.0.7/24']\ngateway = ['10.9.0.2']\nbacklog = 7\ndrain = '250ms'\n\
-             congestion = 'bbr'\nstats-json = 's.json'\nroot = '.'\n[tcp]\ntime-wait = '1s'\nkeep-alive = '0s'\n\
+             congestion = 'bbr'\nstats-json = 's.json'\nroot = '.'\n\
+             [tcp]\ntime-wait = '1s'\nkeep-alive = '0s'\n\
              [limits]\nconnections = 10\n[frames]\nsize = 4096\n",
         )
         .expect("valid");
