@@ -170,6 +170,23 @@ struct Meta {
     owner: Cell<u64>,
 }
 
+impl Meta {
+    /// The one place where a frame changes its place: a token forged or used twice ends here.
+    #[inline]
+    fn move_place(&self, from: Place, to: Place) {
+        let is = self.place.replace(to);
+        if is != from {
+            misplaced(is, from);
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn misplaced(is: Place, should: Place) -> ! {
+    panic!("a frame is {is:?}, not {should:?}");
+}
+
 #[derive(Debug)]
 struct Inner {
     memory: Memory,
@@ -256,22 +273,26 @@ impl Pool {
     }
 
     /// Frames that are free, the reserve included.
+    #[inline]
     pub fn free(&self) -> u32 {
         self.0.free.get()
     }
 
     /// Free frames that payload may take.
+    #[inline]
     pub fn free_for_data(&self) -> u32 {
         self.0.free.get().saturating_sub(self.data_floor())
     }
 
     /// What is written leaves room for what is received: two hosts whose frames are all full of
     /// bytes for each other would never move again.
+    #[inline]
     fn data_floor(&self) -> u32 {
         self.0.reserve + (self.frames() - self.0.reserve) / 4
     }
 
     /// Free frames that a received payload may stay in.
+    #[inline]
     pub(crate) fn free_for_receive(&self) -> u32 {
         self.0.free.get().saturating_sub(self.0.reserve)
     }
@@ -294,6 +315,7 @@ impl Pool {
 
     /// Takes a free frame, its empty view at [`Pool::TX_HEADROOM`]; `None` (counted) if there is
     /// none for this class.
+    #[inline]
     pub fn alloc(&self, class: Class) -> Option<Frame> {
         let floor = if class == Class::Data { self.data_floor() } else { 0 };
         if self.0.free.get() <= floor {
@@ -306,16 +328,19 @@ impl Pool {
 
     /// Gives a frame back. Posted to the device, it is freed at its completion; on an application's
     /// charge, once the engine has taken it off.
+    #[inline]
     pub fn release(&self, frame: Frame) {
         self.release_index(frame.index, Place::InHand);
     }
 
     /// The bytes of the view.
+    #[inline]
     pub fn bytes<'a>(&'a self, frame: &'a Frame) -> &'a [u8] {
         self.slice(frame.index, frame.start, frame.len)
     }
 
     /// The bytes of the view, to be written.
+    #[inline]
     pub fn bytes_mut<'a>(&'a self, frame: &'a mut Frame) -> &'a mut [u8] {
         let base = self.address(frame.index, frame.start, frame.len);
         // SAFETY: in bounds by `address`. The token is the only one for this frame and it is
@@ -327,12 +352,14 @@ impl Pool {
     ///
     /// # Panics
     /// If the frame has not that much room behind the view: see [`Pool::tailroom`].
+    #[inline]
     pub fn extend(&self, frame: &mut Frame, n: usize) {
         assert!(n <= self.tailroom(frame), "extend by {n} over the end of the frame");
         frame.len += n as u16;
     }
 
     /// Bytes behind the view in its frame.
+    #[inline]
     pub fn tailroom(&self, frame: &Frame) -> usize {
         self.frame_size() - frame.start() - frame.len()
     }
@@ -351,6 +378,7 @@ impl Pool {
 
     /// Takes a free frame for the fill ring; `None` when only the reserve is left. The number is
     /// the frame's position in the region; times the frame size, its address in the UMEM.
+    #[inline]
     pub fn take_for_fill(&self) -> Option<u32> {
         // Half of the reserve is for receiving: when applications have all other frames, the ACKs
         // that would free them must still get in.
@@ -364,14 +392,16 @@ impl Pool {
     ///
     /// # Panics
     /// If that frame was not in the fill ring, or the packet does not fit it.
+    #[inline]
     pub fn received(&self, position: u32, start: usize, len: usize) -> Frame {
         assert!(start + len <= self.frame_size(), "packet of {len} at {start} leaves its frame");
         let index = self.0.first + position;
-        self.move_place(index, Place::Fill, Place::InHand);
+        self.meta(index).move_place(Place::Fill, Place::InHand);
         Frame { index, start: start as u16, len: len as u16 }
     }
 
     /// Position of the frame in the region.
+    #[inline]
     pub fn position(&self, frame: &Frame) -> u32 {
         frame.index - self.0.first
     }
@@ -380,6 +410,7 @@ impl Pool {
     ///
     /// # Panics
     /// If it already was.
+    #[inline]
     pub fn post(&self, frame: &Frame) {
         let flags = &self.meta(frame.index).flags;
         assert_eq!(flags.get() & POSTED, 0, "a frame was posted twice");
@@ -390,6 +421,7 @@ impl Pool {
     ///
     /// # Panics
     /// If it was not posted.
+    #[inline]
     pub fn complete(&self, position: u32) {
         let index = self.0.first + position;
         let meta = self.meta(index);
@@ -402,52 +434,83 @@ impl Pool {
 
     // ----- for queues and the engine -----
 
+    #[inline]
     pub(super) fn store(&self, frame: Frame, place: Place) -> FrameRef {
-        self.move_place(frame.index, Place::InHand, place);
         let meta = self.meta(frame.index);
+        meta.move_place(Place::InHand, place);
         meta.start.set(frame.start);
         meta.len.set(frame.len);
         meta.next.set(NONE);
         FrameRef(frame.index)
     }
 
+    #[inline]
     pub(super) fn load(&self, at: FrameRef, place: Place) -> Frame {
-        self.move_place(at.0, place, Place::InHand);
         let meta = self.meta(at.0);
+        meta.move_place(place, Place::InHand);
         Frame { index: at.0, start: meta.start.get(), len: meta.len.get() }
     }
 
+    /// Drops the first `n` bytes of the view of a queued frame.
+    ///
+    /// # Panics
+    /// If the view is shorter.
+    #[inline]
+    pub(super) fn advance_queued(&self, at: FrameRef, n: u32) {
+        let meta = self.meta(at.0);
+        let len = u32::from(meta.len.get());
+        assert!(n <= len, "advance {n} in a view of {len}");
+        meta.start.set(meta.start.get() + n as u16);
+        meta.len.set((len - n) as u16);
+    }
+
+    /// Gives back a frame that was in a queue; the frame behind it is the result.
+    #[inline]
+    pub(super) fn release_queued(&self, at: FrameRef, place: Place) -> FrameRef {
+        let meta = self.meta(at.0);
+        let next = FrameRef(meta.next.get());
+        self.release_meta(at.0, meta, place);
+        next
+    }
+
+    #[inline]
     pub(super) fn set_next(&self, at: FrameRef, next: FrameRef) {
         self.meta(at.0).next.set(next.0);
     }
 
     /// The frame behind `at` in its queue.
+    #[inline]
     pub(crate) fn next(&self, at: FrameRef) -> FrameRef {
         FrameRef(self.meta(at.0).next.get())
     }
 
+    #[inline]
     pub(super) fn queued_bytes(&self, at: FrameRef) -> &[u8] {
         let meta = self.meta(at.0);
         self.slice(at.0, meta.start.get(), meta.len.get())
     }
 
     /// Length of the view of a queued frame.
+    #[inline]
     pub(crate) fn queued_len(&self, at: FrameRef) -> u32 {
         u32::from(self.meta(at.0).len.get())
     }
 
     /// Bytes behind the view of a queued frame.
+    #[inline]
     pub(crate) fn queued_tailroom(&self, at: FrameRef) -> u32 {
         let meta = self.meta(at.0);
         (1 << self.0.shift) - u32::from(meta.start.get()) - u32::from(meta.len.get())
     }
 
     /// Sequence number of the first byte of a queued frame.
+    #[inline]
     pub(crate) fn seq(&self, at: FrameRef) -> u32 {
         self.meta(at.0).seq.get()
     }
 
     /// Sets the sequence number of the first byte of a queued frame.
+    #[inline]
     pub(crate) fn set_seq(&self, at: FrameRef, seq: u32) {
         self.meta(at.0).seq.set(seq);
     }
@@ -458,6 +521,7 @@ impl Pool {
     }
 
     /// Notes when the frame was last transmitted.
+    #[inline]
     pub(crate) fn set_sent_at(&self, at: FrameRef, micros: u32) {
         self.meta(at.0).sent_at.set(micros);
     }
@@ -468,22 +532,26 @@ impl Pool {
     }
 
     /// Replaces what the sender knows of a queued frame.
+    #[inline]
     pub(crate) fn set_marks(&self, at: FrameRef, marks: Marks) {
         let flags = &self.meta(at.0).flags;
         flags.set(flags.get() & !MARKS | marks.bits());
     }
 
     /// Whether the device still has the frame in its transmit ring.
+    #[inline]
     pub(crate) fn is_posted(&self, at: FrameRef) -> bool {
         self.meta(at.0).flags.get() & POSTED != 0
     }
 
     /// Whether the frame was ever transmitted from its present queue.
+    #[inline]
     pub(crate) fn is_sent(&self, at: FrameRef) -> bool {
         self.meta(at.0).flags.get() & SENT != 0
     }
 
     /// Whether the frame is on an application's charge: its tail may hold bytes that are not ours.
+    #[inline]
     pub(crate) fn is_charged(&self, at: FrameRef) -> bool {
         self.meta(at.0).flags.get() & CHARGED != 0
     }
@@ -498,6 +566,7 @@ impl Pool {
 
     /// Frees one frame that the application has given back; tells whose charge to lower by how
     /// much.
+    #[inline]
     pub(crate) fn take_returned(&self) -> Option<(u64, u32)> {
         let index = self.0.returned_head.get();
         if index == NONE {
@@ -512,46 +581,47 @@ impl Pool {
 
     // ----- inside -----
 
+    #[inline]
     fn take_free(&self, place: Place) -> u32 {
         let index = self.0.free_head.get();
-        self.move_place(index, Place::Free, place);
         let meta = self.meta(index);
+        meta.move_place(Place::Free, place);
         self.0.free_head.set(meta.next.get());
         self.0.free.set(self.0.free.get() - 1);
         meta.flags.set(0);
         index
     }
 
+    #[inline]
     fn release_index(&self, index: u32, from: Place) {
-        let meta = self.meta(index);
+        self.release_meta(index, self.meta(index), from);
+    }
+
+    #[inline]
+    fn release_meta(&self, index: u32, meta: &Meta, from: Place) {
         let flags = meta.flags.get();
         if flags & POSTED != 0 {
-            self.move_place(index, from, Place::Transmit);
+            meta.move_place(from, Place::Transmit);
         } else if flags & CHARGED != 0 {
-            self.move_place(index, from, Place::Returned);
+            meta.move_place(from, Place::Returned);
             meta.flags.set(flags & !CHARGED);
             meta.next.set(self.0.returned_head.get());
             self.0.returned_head.set(index);
         } else {
-            self.move_place(index, from, Place::Free);
+            meta.move_place(from, Place::Free);
             meta.next.set(self.0.free_head.get());
             self.0.free_head.set(index);
             self.0.free.set(self.0.free.get() + 1);
         }
     }
 
-    /// The one place where a frame changes its place: a token forged or used twice ends here.
-    fn move_place(&self, index: u32, from: Place, to: Place) {
-        let place = &self.meta(index).place;
-        assert!(place.get() == from, "frame {index} is {:?}, not {from:?}", place.get());
-        place.set(to);
-    }
-
+    #[inline]
     fn meta(&self, index: u32) -> &Meta {
         // An index of another pool lies outside of this one's range, so it panics here.
         &self.0.meta[index.wrapping_sub(self.0.first) as usize]
     }
 
+    #[inline]
     fn slice(&self, index: u32, start: u16, len: u16) -> &[u8] {
         let base = self.address(index, start, len);
         // SAFETY: in bounds by `address`. The caller borrows the token, or the queue that owns the
@@ -559,6 +629,7 @@ impl Pool {
         unsafe { core::slice::from_raw_parts(base, usize::from(len)) }
     }
 
+    #[inline]
     fn address(&self, index: u32, start: u16, len: u16) -> *mut u8 {
         let position = index.wrapping_sub(self.0.first) as usize;
         let start = usize::from(start);
