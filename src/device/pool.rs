@@ -526,6 +526,16 @@ impl Pool {
         self.meta(at.0).sent_at.set(micros);
     }
 
+    /// Notes the sequence number of a queued frame's first byte and when it was transmitted; nothing
+    /// else is known of it.
+    #[inline]
+    pub(crate) fn note_sent(&self, at: FrameRef, seq: u32, micros: u32) {
+        let meta = self.meta(at.0);
+        meta.seq.set(seq);
+        meta.sent_at.set(micros);
+        meta.flags.set(meta.flags.get() & !MARKS);
+    }
+
     /// What the sender knows of a queued frame.
     pub(crate) fn marks(&self, at: FrameRef) -> Marks {
         Marks::from_bits_truncate(self.meta(at.0).flags.get())

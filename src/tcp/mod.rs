@@ -19,6 +19,7 @@ pub mod isn;
 mod negotiate;
 mod outcome;
 pub(crate) mod output;
+mod predicted;
 pub mod prr;
 pub(crate) mod rack;
 mod receive;
