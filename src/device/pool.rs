@@ -12,8 +12,10 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use std::io;
 use std::rc::Rc;
 
-use super::frame::{Frame, FrameRef};
+use super::frame::Frame;
 use super::memory::{Memory, Pages};
+use super::place::{Census, Place};
+use super::record::{CHARGED, Meta, POSTED, SENT};
 
 /// How a [`Pool`] is cut.
 #[derive(Clone, Copy, Debug)]
@@ -53,74 +55,6 @@ pub enum PoolError {
     Numbers,
 }
 
-/// Where a frame is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Place {
-    /// In the pool, for anybody to take.
-    Free,
-    /// In the device's fill ring (or about to be), to receive into.
-    Fill,
-    /// Somebody has its token: being processed or built.
-    InHand,
-    /// Received, in a connection's queue: unread or out of order.
-    Received,
-    /// Received and kept by the application in an [`RxBuf`](crate::app::RxBuf).
-    Held,
-    /// In a connection's send queue: not sent, or sent and not yet acknowledged.
-    Sending,
-    /// With the device only, to be freed at its completion.
-    Transmit,
-    /// Given back by the application, waiting to be taken off its connection's charge.
-    Returned,
-}
-
-impl Place {
-    /// Number of places.
-    pub const COUNT: usize = 8;
-    /// All places, in the order of [`Census::frames`].
-    pub const ALL: [Place; Place::COUNT] = [
-        Place::Free,
-        Place::Fill,
-        Place::InHand,
-        Place::Received,
-        Place::Held,
-        Place::Sending,
-        Place::Transmit,
-        Place::Returned,
-    ];
-
-    /// Name in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Place::Free => "free",
-            Place::Fill => "fill",
-            Place::InHand => "in_hand",
-            Place::Received => "received",
-            Place::Held => "held",
-            Place::Sending => "sending",
-            Place::Transmit => "transmit",
-            Place::Returned => "returned",
-        }
-    }
-}
-
-/// Frames by place.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Census {
-    /// Number of frames in each place, in the order of [`Place::ALL`].
-    pub frames: [u32; Place::COUNT],
-    /// Frames posted to the device and not completed, whatever their place.
-    pub posted: u32,
-}
-
-impl Census {
-    /// Frames in `place`.
-    pub fn at(&self, place: Place) -> u32 {
-        self.frames[place as usize]
-    }
-}
-
 /// Who may take the last frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -130,73 +64,19 @@ pub enum Class {
     Control,
 }
 
-const NONE: u32 = u32::MAX;
-
-/// Handed to the device for transmission and not completed.
-const POSTED: u8 = 1;
-/// Bytes of this frame are on the charge of the connection that received them.
-const CHARGED: u8 = 2;
-/// Transmitted at least once: nothing may be appended.
-const SENT: u8 = 4;
-/// The marks of [`Marks`], as they lie among the flags.
-const MARKS: u8 = Marks::all().bits();
-
-bitflags::bitflags! {
-    /// What the sender knows of a segment in flight.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) struct Marks: u8 {
-        /// The peer has it (RFC 2018); it may still take that back.
-        const SACKED = 8;
-        /// It counts as lost and has not been sent again since.
-        const LOST = 16;
-        /// It was sent more than once.
-        const RETRANSMITTED = 32;
-    }
-}
-
-/// What is known of a frame beside its bytes: half a cache line.
-#[derive(Debug)]
-#[repr(C, align(32))]
-struct Meta {
-    next: Cell<u32>,
-    start: Cell<u16>,
-    len: Cell<u16>,
-    place: Cell<Place>,
-    flags: Cell<u8>,
-    /// Bytes on the charge of `owner` while [`CHARGED`].
-    charge: Cell<u16>,
-    seq: Cell<u32>,
-    sent_at: Cell<u32>,
-    owner: Cell<u64>,
-}
-
-impl Meta {
-    /// The one place where a frame changes its place: a token forged or used twice ends here.
-    #[inline]
-    fn move_place(&self, from: Place, to: Place) {
-        let is = self.place.replace(to);
-        if is != from {
-            misplaced(is, from);
-        }
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn misplaced(is: Place, should: Place) -> ! {
-    panic!("a frame is {is:?}, not {should:?}");
-}
+/// No frame, in a list.
+pub(super) const NONE: u32 = u32::MAX;
 
 #[derive(Debug)]
-struct Inner {
+pub(super) struct Inner {
     memory: Memory,
     meta: Box<[Meta]>,
     first: u32,
-    shift: u32,
+    pub(super) shift: u32,
     reserve: u32,
     free_head: Cell<u32>,
     free: Cell<u32>,
-    returned_head: Cell<u32>,
+    pub(super) returned_head: Cell<u32>,
     exhausted: Cell<u64>,
 }
 
@@ -204,7 +84,7 @@ struct Inner {
 ///
 /// All operations are O(1), allocate nothing and take `&self`; the pool belongs to one thread.
 #[derive(Clone, Debug)]
-pub struct Pool(Rc<Inner>);
+pub struct Pool(pub(super) Rc<Inner>);
 
 static NEXT_INDEX: AtomicU32 = AtomicU32::new(0);
 
@@ -432,163 +312,6 @@ impl Pool {
         }
     }
 
-    // ----- for queues and the engine -----
-
-    #[inline]
-    pub(super) fn store(&self, frame: Frame, place: Place) -> FrameRef {
-        let meta = self.meta(frame.index);
-        meta.move_place(Place::InHand, place);
-        meta.start.set(frame.start);
-        meta.len.set(frame.len);
-        meta.next.set(NONE);
-        FrameRef(frame.index)
-    }
-
-    #[inline]
-    pub(super) fn load(&self, at: FrameRef, place: Place) -> Frame {
-        let meta = self.meta(at.0);
-        meta.move_place(place, Place::InHand);
-        Frame { index: at.0, start: meta.start.get(), len: meta.len.get() }
-    }
-
-    /// Drops the first `n` bytes of the view of a queued frame.
-    ///
-    /// # Panics
-    /// If the view is shorter.
-    #[inline]
-    pub(super) fn advance_queued(&self, at: FrameRef, n: u32) {
-        let meta = self.meta(at.0);
-        let len = u32::from(meta.len.get());
-        assert!(n <= len, "advance {n} in a view of {len}");
-        meta.start.set(meta.start.get() + n as u16);
-        meta.len.set((len - n) as u16);
-    }
-
-    /// Gives back a frame that was in a queue; the frame behind it is the result.
-    #[inline]
-    pub(super) fn release_queued(&self, at: FrameRef, place: Place) -> FrameRef {
-        let meta = self.meta(at.0);
-        let next = FrameRef(meta.next.get());
-        self.release_meta(at.0, meta, place);
-        next
-    }
-
-    #[inline]
-    pub(super) fn set_next(&self, at: FrameRef, next: FrameRef) {
-        self.meta(at.0).next.set(next.0);
-    }
-
-    /// The frame behind `at` in its queue.
-    #[inline]
-    pub(crate) fn next(&self, at: FrameRef) -> FrameRef {
-        FrameRef(self.meta(at.0).next.get())
-    }
-
-    #[inline]
-    pub(super) fn queued_bytes(&self, at: FrameRef) -> &[u8] {
-        let meta = self.meta(at.0);
-        self.slice(at.0, meta.start.get(), meta.len.get())
-    }
-
-    /// Length of the view of a queued frame.
-    #[inline]
-    pub(crate) fn queued_len(&self, at: FrameRef) -> u32 {
-        u32::from(self.meta(at.0).len.get())
-    }
-
-    /// Bytes behind the view of a queued frame.
-    #[inline]
-    pub(crate) fn queued_tailroom(&self, at: FrameRef) -> u32 {
-        let meta = self.meta(at.0);
-        (1 << self.0.shift) - u32::from(meta.start.get()) - u32::from(meta.len.get())
-    }
-
-    /// Sequence number of the first byte of a queued frame.
-    #[inline]
-    pub(crate) fn seq(&self, at: FrameRef) -> u32 {
-        self.meta(at.0).seq.get()
-    }
-
-    /// Sets the sequence number of the first byte of a queued frame.
-    #[inline]
-    pub(crate) fn set_seq(&self, at: FrameRef, seq: u32) {
-        self.meta(at.0).seq.set(seq);
-    }
-
-    /// When the frame was last transmitted, in wrapping microseconds.
-    pub(crate) fn sent_at(&self, at: FrameRef) -> u32 {
-        self.meta(at.0).sent_at.get()
-    }
-
-    /// Notes when the frame was last transmitted.
-    #[inline]
-    pub(crate) fn set_sent_at(&self, at: FrameRef, micros: u32) {
-        self.meta(at.0).sent_at.set(micros);
-    }
-
-    /// Notes the sequence number of a queued frame's first byte and when it was transmitted; nothing
-    /// else is known of it.
-    #[inline]
-    pub(crate) fn note_sent(&self, at: FrameRef, seq: u32, micros: u32) {
-        let meta = self.meta(at.0);
-        meta.seq.set(seq);
-        meta.sent_at.set(micros);
-        meta.flags.set(meta.flags.get() & !MARKS);
-    }
-
-    /// What the sender knows of a queued frame.
-    pub(crate) fn marks(&self, at: FrameRef) -> Marks {
-        Marks::from_bits_truncate(self.meta(at.0).flags.get())
-    }
-
-    /// Replaces what the sender knows of a queued frame.
-    #[inline]
-    pub(crate) fn set_marks(&self, at: FrameRef, marks: Marks) {
-        let flags = &self.meta(at.0).flags;
-        flags.set(flags.get() & !MARKS | marks.bits());
-    }
-
-    /// Whether the device still has the frame in its transmit ring.
-    #[inline]
-    pub(crate) fn is_posted(&self, at: FrameRef) -> bool {
-        self.meta(at.0).flags.get() & POSTED != 0
-    }
-
-    /// Whether the frame was ever transmitted from its present queue.
-    #[inline]
-    pub(crate) fn is_sent(&self, at: FrameRef) -> bool {
-        self.meta(at.0).flags.get() & SENT != 0
-    }
-
-    /// Whether the frame is on an application's charge: its tail may hold bytes that are not ours.
-    #[inline]
-    pub(crate) fn is_charged(&self, at: FrameRef) -> bool {
-        self.meta(at.0).flags.get() & CHARGED != 0
-    }
-
-    /// Puts the bytes of the view on the charge of the connection `owner`.
-    pub(crate) fn charge(&self, frame: &Frame, owner: u64) {
-        let meta = self.meta(frame.index);
-        meta.flags.set(meta.flags.get() | CHARGED);
-        meta.owner.set(owner);
-        meta.charge.set(frame.len);
-    }
-
-    /// Frees one frame that the application has given back; tells whose charge to lower by how
-    /// much.
-    #[inline]
-    pub(crate) fn take_returned(&self) -> Option<(u64, u32)> {
-        let index = self.0.returned_head.get();
-        if index == NONE {
-            return None;
-        }
-        let meta = self.meta(index);
-        self.0.returned_head.set(meta.next.get());
-        let charge = (meta.owner.get(), u32::from(meta.charge.get()));
-        self.release_index(index, Place::Returned);
-        Some(charge)
-    }
-
     // ----- inside -----
 
     #[inline]
@@ -603,12 +326,12 @@ impl Pool {
     }
 
     #[inline]
-    fn release_index(&self, index: u32, from: Place) {
+    pub(super) fn release_index(&self, index: u32, from: Place) {
         self.release_meta(index, self.meta(index), from);
     }
 
     #[inline]
-    fn release_meta(&self, index: u32, meta: &Meta, from: Place) {
+    pub(super) fn release_meta(&self, index: u32, meta: &Meta, from: Place) {
         let flags = meta.flags.get();
         if flags & POSTED != 0 {
             meta.move_place(from, Place::Transmit);
@@ -626,13 +349,13 @@ impl Pool {
     }
 
     #[inline]
-    fn meta(&self, index: u32) -> &Meta {
+    pub(super) fn meta(&self, index: u32) -> &Meta {
         // An index of another pool lies outside of this one's range, so it panics here.
         &self.0.meta[index.wrapping_sub(self.0.first) as usize]
     }
 
     #[inline]
-    fn slice(&self, index: u32, start: u16, len: u16) -> &[u8] {
+    pub(super) fn slice(&self, index: u32, start: u16, len: u16) -> &[u8] {
         let base = self.address(index, start, len);
         // SAFETY: in bounds by `address`. The caller borrows the token, or the queue that owns the
         // frame, for as long as the slice lives, so nobody writes to it.

@@ -1,7 +1,8 @@
 //! A queue of frames, linked through the pool's records: twelve bytes in a connection's slot.
 
 use super::frame::{Frame, FrameRef};
-use super::pool::{Place, Pool};
+use super::place::Place;
+use super::pool::Pool;
 
 /// A first-in first-out list of frames of one pool.
 ///
