@@ -8,6 +8,7 @@ use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::config::KernelError;
+use crate::app::Wishes;
 use crate::engine::Listen;
 use crate::tcp::TcpConfig;
 
@@ -113,11 +114,39 @@ fn keep_alive(tcp: &TcpConfig, idle: Duration) -> TcpKeepalive {
 /// Sets what the kernel can keep to. Accepted connections inherit it from their listener.
 pub(super) fn configure(socket: &Socket, tcp: &TcpConfig) -> Tried<()> {
     socket.set_tcp_nodelay(tcp.no_delay).map_err(|e| ("TCP_NODELAY", e))?;
-    socket.set_tcp_user_timeout(Some(tcp.user_timeout)).map_err(|e| ("TCP_USER_TIMEOUT", e))?;
+    socket
+        .set_tcp_user_timeout(Some(user_timeout(tcp.user_timeout)))
+        .map_err(|e| ("TCP_USER_TIMEOUT", e))?;
     if let Some(idle) = tcp.keep_alive {
         socket.set_tcp_keepalive(&keep_alive(tcp, idle)).map_err(|e| ("SO_KEEPALIVE", e))?;
     }
     Ok(())
+}
+
+/// Linux counts milliseconds in 31 bits: 24 days.
+fn user_timeout(timeout: Duration) -> Duration {
+    timeout.min(Duration::from_millis(i32::MAX as u64))
+}
+
+/// What a callback set for its connection. A connection is good without it: a refusal by the
+/// kernel, of values that it does not know, is no reason to end it.
+pub(super) fn fulfil(stream: &TcpStream, wishes: &Wishes, tcp: &TcpConfig) {
+    let socket = SockRef::from(stream);
+    if let Some(on) = wishes.no_delay {
+        let _ = socket.set_tcp_nodelay(on);
+    }
+    if let Some(timeout) = wishes.user_timeout {
+        let _ = socket.set_tcp_user_timeout(Some(user_timeout(timeout)));
+    }
+    match wishes.keep_alive {
+        Some(Some(idle)) => {
+            let _ = socket.set_tcp_keepalive(&keep_alive(tcp, idle));
+        }
+        Some(None) => {
+            let _ = socket.set_keepalive(false);
+        }
+        None => {}
+    }
 }
 
 /// Closes a connection with RST instead of FIN.

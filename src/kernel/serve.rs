@@ -87,6 +87,11 @@ impl<A: App> KernelCore<A> {
             self.reset(at, Close::Aborted);
             return false;
         }
+        if commands.wishes.any
+            && let Some(stream) = &self.slots.place(at).stream
+        {
+            listen::fulfil(stream, &commands.wishes, &self.config.tcp);
+        }
         match commands.timer {
             None => {}
             Some(None) => self.wheel.cancel(at),
