@@ -154,8 +154,8 @@ impl Pool {
         self.meta(at.0).sent_at.set(micros);
     }
 
-    /// Notes the sequence number of a queued frame's first byte and when it was transmitted; nothing
-    /// else is known of it.
+    /// Notes the sequence number of a queued frame's first byte and when it was transmitted, and
+    /// that nothing else is known of it.
     #[inline]
     pub(crate) fn note_sent(&self, at: FrameRef, seq: u32, micros: u32) {
         let meta = self.meta(at.0);

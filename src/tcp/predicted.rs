@@ -16,7 +16,8 @@ const UNUSUAL: Facts = Facts::FIN_QUEUED
     .union(Facts::TIMED_OUT)
     .union(Facts::OVERRIDE)
     .union(Facts::REORDER_ARMED)
-    .union(Facts::PROBE_OUT);
+    .union(Facts::PROBE_OUT)
+    .union(Facts::OWN);
 
 impl Tcb {
     /// Established, and all that was sent was sent once.
