@@ -103,14 +103,27 @@ impl RttEstimator {
         Duration::from_micros(self.rto_us.into())
     }
 
+    /// The same in microseconds.
+    #[inline]
+    pub(super) fn rto_us(&self) -> u32 {
+        self.rto_us
+    }
+
+    /// The smoothed round-trip time in microseconds, if there was a sample.
+    #[inline]
+    pub(super) fn srtt_us(&self) -> Option<u32> {
+        (self.srtt_8 != 0).then_some(self.srtt_8 / 8)
+    }
+
     /// The smoothed round-trip time, if there was a sample.
     pub fn srtt(&self) -> Option<Duration> {
         (self.srtt_8 != 0).then(|| Duration::from_micros((self.srtt_8 / 8).into()))
     }
 
     /// How far round trips stray from the smoothed one: four times RTTVAR, the margin of the RTO.
-    pub fn margin(&self) -> Duration {
-        Duration::from_micros(self.rttvar_4.into())
+    #[inline]
+    pub(super) fn margin_us(&self) -> u32 {
+        self.rttvar_4
     }
 
     /// How often the time-out was doubled since it was last computed.

@@ -87,6 +87,8 @@ bitflags! {
         const TAIL = 1 << 20;
         /// A tail loss probe was in vain: the peer only took its time to acknowledge.
         const LATE_ACKS = 1 << 21;
+        /// There is a row of what the connection has of its own ([`Own`](super::Own)).
+        const OWN = 1 << 31;
     }
 }
 

@@ -9,8 +9,11 @@ use crate::time::{Instant, Tick};
 
 /// TLP.max_ack_delay: how long a peer may sit on the ACK of a single segment. Most wait 40 ms; for
 /// one that was seen to wait longer it is 200 ms.
-const MAX_ACK_DELAY: Duration = Duration::from_millis(50);
-const LATE_ACK_DELAY: Duration = Duration::from_millis(200);
+const MAX_ACK_DELAY_US: u32 = 50_000;
+const LATE_ACK_DELAY_US: u32 = 200_000;
+
+/// Retransmissions after which the application hears of it (RFC 9293 section 3.8.3).
+const R1: u8 = 3;
 
 /// What an expired timer asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,36 +53,40 @@ impl Tcb {
         first
     }
 
+    #[inline]
     pub(super) fn arm_retransmit(&mut self, now: Instant) {
-        let rto = self.rtt.rto();
-        let probe = self.probe_timeout().filter(|probe| *probe < rto);
+        let rto = self.rtt.rto_us();
+        let probe = self.probe_timeout_us().filter(|probe| *probe < rto);
         self.facts.set(Facts::PROBE_TIMER, probe.is_some());
-        self.retransmit_at = now.tick().after(probe.unwrap_or(rto));
+        self.retransmit_at = now.tick().after_micros(probe.unwrap_or(rto));
         self.facts |= Facts::RETRANSMIT_ARMED;
     }
 
-    /// PTO (RFC 8985 section 7.2) for what is sent now; `None` where a probe would tell nothing.
-    fn probe_timeout(&self) -> Option<Duration> {
+    /// PTO (RFC 8985 section 7.2) for what is sent now, in microseconds; `None` where a probe would
+    /// tell nothing.
+    #[inline]
+    fn probe_timeout_us(&self) -> Option<u32> {
         let one_segment = self.flight() <= u32::from(self.snd_mss);
         let ack_delay = match one_segment {
-            true if self.has(Facts::LATE_ACKS) => LATE_ACK_DELAY,
-            true => MAX_ACK_DELAY,
-            false => Duration::ZERO,
+            true if self.has(Facts::LATE_ACKS) => LATE_ACK_DELAY_US,
+            true => MAX_ACK_DELAY_US,
+            false => 0,
         };
-        Some(self.overdue_after()? + ack_delay)
+        Some(self.overdue_after_us()?.saturating_add(ack_delay))
     }
 
-    /// The timer is armed for something later than a probe.
+    /// The timer was armed for a single segment, and now there are more.
     pub(super) fn arm_probe(&mut self, now: Instant) {
-        if let Some(probe) = self.probe_timeout() {
-            self.probe_by(now.tick().after(probe));
+        if let Some(probe_us) = self.probe_timeout_us() {
+            self.probe_by(now.tick().after_micros(probe_us));
         }
     }
 
     /// How long after its transmission a segment's ACK is overdue; `None` where a probe would tell
     /// nothing. The RFC's default is two round trips, which is more than it takes where they hardly
     /// vary: then it is one and a half.
-    fn overdue_after(&self) -> Option<Duration> {
+    #[inline]
+    fn overdue_after_us(&self) -> Option<u32> {
         let no = Facts::RECOVERY | Facts::TIMED_OUT | Facts::PROBE_OUT | Facts::REORDER_ARMED;
         // A FIN alone has no frame to probe with, and needs none: its own timer sends it again.
         if !self.has(Facts::SACK)
@@ -90,8 +97,8 @@ impl Tcb {
         {
             return None;
         }
-        let srtt = self.rtt.srtt()?;
-        Some(srtt + self.rtt.margin().clamp(srtt / 2, srtt))
+        let srtt = self.rtt.srtt_us()?;
+        Some(srtt.saturating_add(self.rtt.margin_us().clamp(srtt / 2, srtt)))
     }
 
     /// What the last ACK left in flight was last sent at `sent_us`. Its own ACK is overdue that
@@ -100,14 +107,14 @@ impl Tcb {
     /// TLP.max_ack_delay may be added) until the peer has shown that it delays such ACKs.
     pub(crate) fn hasten_probe(&mut self, sent_us: u32, now: Instant) {
         let one_segment = self.flight() <= u32::from(self.snd_mss);
-        let Some(overdue) = self.overdue_after() else { return };
+        let Some(overdue) = self.overdue_after_us() else { return };
         if one_segment && self.has(Facts::LATE_ACKS) {
             return;
         }
-        let ago = Duration::from_micros(u64::from(now.micros32().wrapping_sub(sent_us)));
+        let ago = now.micros32().wrapping_sub(sent_us);
         // The ACKs of a burst may be as far apart as its segments.
-        let least = self.rtt.srtt().unwrap_or_default() / 4;
-        self.probe_by(now.tick().after(overdue.saturating_sub(ago).max(least)));
+        let least = self.rtt.srtt_us().unwrap_or(0) / 4;
+        self.probe_by(now.tick().after_micros(overdue.saturating_sub(ago).max(least)));
     }
 
     fn probe_by(&mut self, at: Tick) {
@@ -125,26 +132,37 @@ impl Tcb {
         self.probe_end = self.snd_max;
     }
 
+    /// `Duration::MAX` is never.
     pub(super) fn arm_idle(&mut self, now: Instant, after: Duration) {
+        if after == Duration::MAX {
+            self.facts -= Facts::IDLE_ARMED;
+            return;
+        }
         self.idle_at = now.tick().after(after);
         self.facts |= Facts::IDLE_ARMED;
     }
 
     /// The peer lives: keep-alive starts over (RFC 9293 section 3.8.4).
     pub(super) fn heard(&mut self, settings: &Settings, now: Instant) {
-        match self.state {
-            State::TimeWait => return,
-            State::FinWait2 => self.arm_idle(now, settings.config.fin_wait_2),
-            _ => {
-                if let Some(keep_alive) = settings.config.keep_alive {
-                    self.arm_idle(now, keep_alive);
-                }
-            }
+        if self.state == State::TimeWait {
+            return;
+        }
+        if settings.config.keep_alive.is_some() || self.state == State::FinWait2 {
+            self.watch(settings, now);
         }
         self.tries = 0;
         if self.snd_wnd == 0 {
             // A peer that answers probes may keep its window shut for ever (MUST-37).
             self.stalled_since = now.tick();
+        }
+    }
+
+    /// Arms the keep-alive timer as the settings say, from now on, or stops it.
+    pub(crate) fn watch(&mut self, settings: &Settings, now: Instant) {
+        match self.state {
+            State::TimeWait => {}
+            State::FinWait2 => self.arm_idle(now, settings.config.fin_wait_2),
+            _ => self.arm_idle(now, settings.config.keep_alive.unwrap_or(Duration::MAX)),
         }
     }
 
@@ -229,7 +247,7 @@ impl Tcb {
     }
 
     fn syn_timer(&mut self, settings: &Settings) -> Expiry {
-        if self.tries >= settings.config.syn_retries {
+        if self.tries >= settings.config.connect_retries {
             return Expiry::GiveUp;
         }
         self.tries += 1;
@@ -238,8 +256,16 @@ impl Tcb {
         Expiry::Retransmit
     }
 
+    /// R1 is reached with the retransmission to be sent now (RFC 9293 section 3.8.3, SHLD-10).
+    pub(crate) fn reaches_r1(&self) -> bool {
+        self.state.is_synchronized() && self.rtt.backoff() == R1
+    }
+
     /// R2 is reached (RFC 9293 section 3.8.3).
     fn has_stalled_for(&self, limit: Duration, now: Instant) -> bool {
+        if limit == Duration::MAX {
+            return false;
+        }
         let end = self.stalled_since.after(limit);
         !end.is_after(now.tick())
     }
