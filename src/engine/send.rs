@@ -70,6 +70,7 @@ impl<C> Slot<C> {
             return false;
         }
         self.advertised(&fields);
+        self.told(&fields, io);
         self.tcb.sent(next, io.now);
         if next.again {
             io.counters.inc(Counter::Retransmissions);
@@ -142,6 +143,7 @@ impl<C> Slot<C> {
             return true;
         }
         let due = self.tcb.has(Facts::ACK_NOW)
+            || self.has_news(io)
             || self.tcb.window_update_due(io.settings.config.receive_buffer, self.inbox.charged())
                 && !self.tcb.state.peer_has_finished();
         if !due {
@@ -161,6 +163,7 @@ impl<C> Slot<C> {
         let sent = io.send_control(&self.flow, self.hop, &fields, payload);
         if sent {
             self.advertised(&fields);
+            self.told(&fields, io);
             self.tcb.ack_sent();
         }
         sent
@@ -212,6 +215,8 @@ impl<C> Slot<C> {
                 ack: if flags.contains(Flags::ACK) { self.tcb.rcv_nxt } else { Seq(0) },
                 flags,
                 window: syn_window(buffer),
+                urgent: 0,
+                dscp: None,
                 options: self.syn_options(flags, &offer, io),
             };
         }
@@ -226,7 +231,12 @@ impl<C> Slot<C> {
                 options = with;
             }
         }
-        Fields { seq, ack: self.tcb.rcv_nxt, flags, window, options }
+        let mut fields =
+            Fields { seq, ack: self.tcb.rcv_nxt, flags, window, urgent: 0, dscp: None, options };
+        if self.tcb.has(Facts::OWN) {
+            self.own_fields(&mut fields, payload, io);
+        }
+        fields
     }
 
     /// Whether there is something to report that an ACK number can't say.
