@@ -20,6 +20,7 @@ mod negotiate;
 mod outcome;
 pub(crate) mod output;
 mod own;
+mod predicted;
 pub mod prr;
 pub(crate) mod rack;
 mod receive;
