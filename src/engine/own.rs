@@ -124,8 +124,8 @@ impl<C> Slot<C> {
     }
 
     /// Whether a segment that can't be accepted may be answered now. What carries data or FIN is
-    /// sent again by a peer that missed our ACK, and ends when it is answered; everything else could
-    /// go back and forth for ever (RFC 5961 section 7).
+    /// sent again by a peer that missed our ACK, and ends when it is answered; everything else
+    /// could go back and forth for ever (RFC 5961 section 7).
     pub(super) fn may_answer<D: Device>(&mut self, segment: &Segment, io: &mut Io<D>) -> bool {
         let (interval, now) = (io.settings.config.answer_interval, io.now);
         let ends = segment.seg_len() > 0 && !segment.flags.contains(Flags::SYN);

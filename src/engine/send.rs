@@ -278,8 +278,8 @@ impl<C> Slot<C> {
         fields
     }
 
-    /// The same without a report of what came out of order or twice, and without what the connection
-    /// has of its own.
+    /// The same without a report of what came out of order or twice, and without what the
+    /// connection has of its own.
     #[inline]
     fn plain_fields<D>(&self, seq: Seq, flags: Flags, io: &Io<D>) -> Fields {
         let buffer = io.settings.config.receive_buffer;
