@@ -28,6 +28,8 @@ pub(crate) struct Fields {
     pub(crate) ack: Seq,
     pub(crate) flags: Flags,
     pub(crate) window: u16,
+    /// The ECN field of the IP header.
+    pub(crate) ecn: u8,
     pub(crate) options: Options,
 }
 
@@ -107,7 +109,7 @@ impl<D: Device> Io<D> {
             window: fields.window,
             urgent: 0,
             hop_limit: DEFAULT_HOP_LIMIT,
-            ecn: 0,
+            ecn: fields.ecn,
             flow_label: 0,
             options: fields.options,
         }
@@ -177,7 +179,7 @@ impl<D: Device> Io<D> {
         options: Options,
     ) -> bool {
         let flags = if ack.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
-        let fields = Fields { seq, ack: ack.unwrap_or(Seq(0)), flags, window: 0, options };
+        let fields = Fields { seq, ack: ack.unwrap_or(Seq(0)), flags, window: 0, ecn: 0, options };
         let sent = self.send_control(flow, hop, &fields, &[]);
         if sent {
             self.counters.inc(Counter::ResetsSent);

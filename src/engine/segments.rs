@@ -64,6 +64,8 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         let io = &mut self.io;
         let offer = io.offer(slot.flow.remote);
+        let ecn = slot.tcb.ecn.is_on();
+        let sacked = if ecn { slot.sacked(io) } else { 0 };
         let outcome = tcp::segment_arrives(&mut slot.tcb, segment, &offer, &io.settings, io.now);
         if outcome.drop.is_none() {
             // The way back follows the peer's, should its router change.
@@ -74,6 +76,9 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         slot.acknowledged(outcome.acked, io);
         slot.sacks_arrive(segment, outcome.acked > 0, io);
+        if ecn {
+            slot.marks_arrive(segment, &outcome, sacked, io);
+        }
         slot.take_payload(frame, segment, outcome.payload, io);
         let event = match slot.tcb.take_fin(&io.settings, io.now) {
             Some(event) => {

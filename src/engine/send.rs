@@ -59,7 +59,10 @@ impl<C> Slot<C> {
     /// False if there is no room or no frame. What lacked a frame goes when the timer armed by
     /// [`Tcb::settle`](crate::tcp) expires, or earlier if anything else happens.
     fn transmit<D: Device>(&mut self, next: &Next, io: &mut Io<D>) -> bool {
-        let fields = self.fields(next.seq, next.flags, next.len as usize, io);
+        let mut fields = self.fields(next.seq, next.flags, next.len as usize, io);
+        if self.tcb.ecn.is_on() && next.len > 0 && !next.again {
+            self.mark_new_data(&mut fields);
+        }
         if next.len == 0 {
             if !io.send_control(&self.flow, self.hop, &fields, &[]) {
                 return false;
@@ -69,6 +72,9 @@ impl<C> Slot<C> {
         }
         self.advertised(&fields);
         self.tcb.sent(next, io.now);
+        if fields.flags.contains(Flags::CWR) {
+            self.tcb.cwr_sent();
+        }
         if next.again {
             io.counters.inc(Counter::Retransmissions);
         } else {
@@ -154,7 +160,7 @@ impl<C> Slot<C> {
     }
 
     /// An ACK, a keep-alive or a probe: no sequence number of its own.
-    fn send_ack<D: Device>(&mut self, seq: Seq, payload: &[u8], io: &mut Io<D>) -> bool {
+    pub(super) fn send_ack<D: Device>(&mut self, seq: Seq, payload: &[u8], io: &mut Io<D>) -> bool {
         let fields = self.fields(seq, Flags::ACK, payload.len(), io);
         let sent = io.send_control(&self.flow, self.hop, &fields, payload);
         if sent {
@@ -208,8 +214,9 @@ impl<C> Slot<C> {
             return Fields {
                 seq,
                 ack: if flags.contains(Flags::ACK) { self.tcb.rcv_nxt } else { Seq(0) },
-                flags,
+                flags: flags | self.tcb.syn_ecn_flags(flags),
                 window: syn_window(buffer),
+                ecn: 0,
                 options: self.syn_options(flags, &offer, io),
             };
         }
@@ -224,7 +231,11 @@ impl<C> Slot<C> {
                 options = with;
             }
         }
-        Fields { seq, ack: self.tcb.rcv_nxt, flags, window, options }
+        let mut fields = Fields { seq, ack: self.tcb.rcv_nxt, flags, window, ecn: 0, options };
+        if self.tcb.ecn.is_on() {
+            self.report_marks(&mut fields);
+        }
+        fields
     }
 
     /// Whether there is something to report that an ACK number can't say.

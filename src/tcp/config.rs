@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::congestion::Algorithm;
+use super::ecn::Ecn;
 
 /// How connections behave. One value for all connections of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,9 @@ pub struct TcpConfig {
     pub window_scaling: bool,
     /// How the sending rate follows what the network can carry, for connections opened from now on.
     pub congestion: Algorithm,
+    /// Explicit congestion notification: whether to ask for it, and what to agree to. With DCTCP,
+    /// which is nothing without, it is asked for wherever it would be agreed to.
+    pub ecn: Ecn,
     /// Largest segment to use, whatever the link and the peer allow.
     pub mss_clamp: Option<u16>,
 }
@@ -72,6 +76,7 @@ impl Default for TcpConfig {
             sack: true,
             window_scaling: true,
             congestion: Algorithm::default(),
+            ecn: Ecn::default(),
             mss_clamp: None,
         }
     }

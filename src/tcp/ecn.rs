@@ -13,7 +13,7 @@ use core::str::FromStr;
 
 use bitflags::bitflags;
 
-use super::congestion::CongestionControl;
+use super::congestion::{Algorithm, CongestionControl};
 use super::outcome::Outcome;
 use super::tcb::{Facts, Tcb};
 use crate::time::Instant;
@@ -24,7 +24,6 @@ pub(crate) mod codepoint {
     pub(crate) const NOT_ECT: u8 = 0;
     pub(crate) const ECT_1: u8 = 1;
     pub(crate) const ECT_0: u8 = 2;
-    pub(crate) const CE: u8 = 3;
 }
 
 /// What to ask for when opening a connection, and what to agree to when a peer asks. The numbers
@@ -57,14 +56,8 @@ pub(crate) enum Feedback {
 
 impl Ecn {
     /// All of them, by their numbers.
-    pub const ALL: [Ecn; 6] = [
-        Ecn::Off,
-        Ecn::Classic,
-        Ecn::AcceptClassic,
-        Ecn::Accurate,
-        Ecn::AskClassic,
-        Ecn::Accept,
-    ];
+    pub const ALL: [Ecn; 6] =
+        [Ecn::Off, Ecn::Classic, Ecn::AcceptClassic, Ecn::Accurate, Ecn::AskClassic, Ecn::Accept];
 
     const fn name(self) -> &'static str {
         match self {
@@ -82,7 +75,7 @@ impl Ecn {
         match self {
             Ecn::Off | Ecn::AcceptClassic | Ecn::Accept => Feedback::None,
             Ecn::Classic | Ecn::AskClassic => Feedback::Classic,
-            Ecn::Accurate => Feedback::Accurate,
+            Ecn::Accurate => Feedback::Classic,
         }
     }
 
@@ -91,7 +84,18 @@ impl Ecn {
         match self {
             Ecn::Off => Feedback::None,
             Ecn::Classic | Ecn::AcceptClassic => Feedback::Classic,
-            Ecn::Accurate | Ecn::AskClassic | Ecn::Accept => Feedback::Accurate,
+            Ecn::Accurate | Ecn::AskClassic | Ecn::Accept => Feedback::Classic,
+        }
+    }
+}
+
+impl Ecn {
+    /// The same, asking for what it would agree to.
+    pub(super) fn asking(self) -> Ecn {
+        match self {
+            Ecn::AcceptClassic => Ecn::Classic,
+            Ecn::Accept => Ecn::Accurate,
+            asking => asking,
         }
     }
 }
@@ -294,12 +298,28 @@ impl Tcb {
         if self.ecn.contains(EcnFacts::NO_ECT) { codepoint::NOT_ECT } else { codepoint::ECT_0 }
     }
 
-    /// The flags of classic ECN for a segment that acknowledges; `new`: with new data.
-    pub(crate) fn classic_flags(&self, new: bool) -> Flags {
-        let mut flags = Flags::empty();
-        flags.set(Flags::ECE, self.ecn.contains(EcnFacts::ECHO));
-        flags.set(Flags::CWR, new && self.ecn.contains(EcnFacts::CWR_DUE));
-        flags
+    /// ECN's flags of our SYN or SYN-ACK.
+    pub(crate) fn syn_ecn_flags(&self, flags: Flags) -> Flags {
+        if flags.contains(Flags::ACK) {
+            self.ecn.syn_ack_flags(self.tries)
+        } else {
+            self.ecn.syn_flags(self.tries)
+        }
+    }
+
+    /// What an ACK echoes.
+    pub(crate) fn echo_flags(&self) -> Flags {
+        if self.ecn.contains(EcnFacts::ECHO) { Flags::ECE } else { Flags::empty() }
+    }
+
+    /// What goes with new data only (RFC 3168 section 6.1.2).
+    pub(crate) fn cwr_flags(&self) -> Flags {
+        if self.ecn.contains(EcnFacts::CWR_DUE) { Flags::CWR } else { Flags::empty() }
+    }
+
+    /// CWR was sent.
+    pub(crate) fn cwr_sent(&mut self) {
+        self.ecn -= EcnFacts::CWR_DUE;
     }
 
     /// The congestion window was reduced, for whatever reason (RFC 3168 section 6.1.2).
@@ -309,37 +329,58 @@ impl Tcb {
         }
     }
 
+    /// DCTCP on both sides: ECE says of each ACK whether what it acknowledges was marked.
+    fn is_dctcp(&self) -> bool {
+        self.congestion.algorithm() == Algorithm::Dctcp
+    }
+
+    /// RFC 8257 section 3.2: before the echo changes, what came until now is acknowledged with the
+    /// one that it deserves.
+    pub(crate) fn owes_echo_of_the_past(&self, segment: &Segment) -> bool {
+        let changes = self.ecn.contains(EcnFacts::ECHO) != segment.is_marked();
+        self.is_dctcp() && changes && self.last_ack_sent != self.rcv_nxt
+    }
+
     /// RFC 3168 section 6.1.3: what an acceptable segment with payload says of the way here.
     pub(crate) fn classic_data_arrives(&mut self, segment: &Segment) {
+        let marked = segment.is_marked();
+        if self.is_dctcp() {
+            self.ecn.set(EcnFacts::ECHO, marked);
+            return;
+        }
         if segment.flags.contains(Flags::CWR) {
             self.ecn -= EcnFacts::ECHO;
         }
-        if segment.ecn == codepoint::CE && !self.ecn.contains(EcnFacts::ECHO) {
+        if marked && !self.ecn.contains(EcnFacts::ECHO) {
             self.ecn |= EcnFacts::ECHO;
             // The sooner it is known, the better.
             self.facts |= Facts::ACK_NOW;
         }
     }
 
-    /// How much of what an ACK acknowledges counts as marked (RFC 3168 section 6.1.2).
-    pub(crate) fn classic_marked(&self, segment: &Segment, outcome: &Outcome) -> u32 {
-        // Until CWR has gone out, ECE is the echo of what was answered already; and with nothing on
-        // the way it is nobody's congestion.
-        let old = self.ecn.contains(EcnFacts::CWR_DUE) || self.flight() + outcome.acked == 0;
-        if !segment.flags.contains(Flags::ECE) || old {
+    /// How much of what an ACK delivers counts as marked (RFC 3168 section 6.1.2).
+    pub(crate) fn classic_marked(&self, segment: &Segment, delivered: u32) -> u32 {
+        if !segment.flags.contains(Flags::ECE) {
             return 0;
         }
-        outcome.acked.max(1)
+        if self.is_dctcp() {
+            return delivered;
+        }
+        // Until CWR has gone out, ECE is the echo of what was answered already; and with nothing on
+        // the way it is nobody's congestion.
+        let old = self.ecn.contains(EcnFacts::CWR_DUE) || self.flight() + delivered == 0;
+        if old { 0 } else { delivered.max(1) }
     }
 
     /// Tells the congestion control of an ACK on a connection with ECN: first the marks, then,
-    /// without any, the growth. `delivered`: bytes that it says have arrived. True if the window
-    /// was reduced.
+    /// unless it reports any, the growth. `delivered`: bytes that it says have arrived. True if the
+    /// window was reduced.
     pub(crate) fn take_marks(
         &mut self,
         outcome: &Outcome,
         delivered: u32,
         marked: u32,
+        reports: bool,
         now: Instant,
     ) -> bool {
         let flight = self.flight() + outcome.acked;
@@ -347,7 +388,7 @@ impl Tcb {
         if reduced {
             self.window_reduced();
         }
-        if outcome.grows && marked == 0 {
+        if outcome.grows && !reports {
             self.grow(outcome.acked, flight, now);
         }
         reduced
