@@ -109,6 +109,8 @@ impl<A: App, D: Device> Engine<A, D> {
             flags: entry.state.flags(),
             window: syn_window(self.io.settings.config.receive_buffer),
             ecn: 0,
+            urgent: 0,
+            dscp: None,
             options: entry.state.options(&offer, self.io.now),
         };
         self.io.send_control(&entry.flow, entry.hop, &fields, &[]);
@@ -155,6 +157,8 @@ impl<A: App, D: Device> Engine<A, D> {
                     flags: Flags::ACK,
                     window: window as u16,
                     ecn: 0,
+                    urgent: 0,
+                    dscp: None,
                     options: entry.state.answer_options(self.io.now),
                 };
                 self.answer(&entry.flow, entry.hop, answer, &fields);
@@ -272,6 +276,8 @@ impl<A: App, D: Device> Engine<A, D> {
             flags: Flags::ACK,
             window: waiting.state.window,
             ecn: 0,
+            urgent: 0,
+            dscp: None,
             options: waiting.state.options(self.io.now),
         };
         self.io.send_control(&waiting.flow, waiting.hop, &fields, &[]);

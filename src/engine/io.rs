@@ -7,12 +7,13 @@ use crossbeam_utils::CachePadded;
 use super::config::Limits;
 use super::counters::{Counter, Counters};
 use super::flow::{Flow, Hop};
+use super::own::OwnTable;
 use super::slab::Slab;
 use crate::device::{Class, Device, Frame, Pool};
 use crate::tcp::{LocalOffer, Recovery, Settings};
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, Headers, Options};
-use crate::wire::{Addr, Cidr, DEFAULT_HOP_LIMIT, Mac, Seq};
+use crate::wire::{Addr, Cidr, Mac, Seq};
 
 /// One of our addresses.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +31,10 @@ pub(crate) struct Fields {
     pub(crate) window: u16,
     /// The ECN field of the IP header.
     pub(crate) ecn: u8,
+    /// The urgent pointer, where URG is set.
+    pub(crate) urgent: u16,
+    /// Differentiated Services code point, if not that of all.
+    pub(crate) dscp: Option<u8>,
     pub(crate) options: Options,
 }
 
@@ -47,6 +52,7 @@ pub(crate) struct Io<D> {
     offer_v6: LocalOffer,
     /// State of the connections that miss segments.
     pub(crate) recoveries: Slab<Recovery>,
+    pub(crate) own: OwnTable,
     /// Segments that answer nothing of ours, still allowed in this second.
     replies_left: u32,
     replies_per_second: u32,
@@ -67,6 +73,7 @@ impl<D: Device> Io<D> {
             offer_v6: LocalOffer::new(&settings.config, mtu, false),
             settings,
             recoveries: Slab::new(limits.connections),
+            own: OwnTable::new(limits.connections),
             replies_left: limits.replies_per_second,
             replies_per_second: limits.replies_per_second,
             replies_since: Instant::ZERO,
@@ -96,6 +103,7 @@ impl<D: Device> Io<D> {
         self.locals.iter().position(|local| local.cidr.addr == addr).map(|index| index as u16)
     }
 
+    #[inline]
     fn headers(&self, flow: &Flow, hop: Hop, fields: &Fields) -> Headers {
         Headers {
             link: hop.link(self.mac),
@@ -107,8 +115,9 @@ impl<D: Device> Io<D> {
             ack: fields.ack,
             flags: fields.flags,
             window: fields.window,
-            urgent: 0,
-            hop_limit: DEFAULT_HOP_LIMIT,
+            urgent: fields.urgent,
+            hop_limit: self.settings.config.hop_limit,
+            dscp: fields.dscp.unwrap_or(self.settings.config.dscp & 0x3f),
             ecn: fields.ecn,
             flow_label: 0,
             options: fields.options,
@@ -117,6 +126,7 @@ impl<D: Device> Io<D> {
 
     /// Sends the payload in `frame` with headers in front; its view is the payload again
     /// afterwards. False, and nothing sent, if the device has no room.
+    #[inline]
     pub(crate) fn send(
         &mut self,
         frame: &mut Frame,
@@ -179,7 +189,8 @@ impl<D: Device> Io<D> {
         options: Options,
     ) -> bool {
         let flags = if ack.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
-        let fields = Fields { seq, ack: ack.unwrap_or(Seq(0)), flags, window: 0, ecn: 0, options };
+        let ack = ack.unwrap_or(Seq(0));
+        let fields = Fields { seq, ack, flags, window: 0, urgent: 0, dscp: None, ecn: 0, options };
         let sent = self.send_control(flow, hop, &fields, &[]);
         if sent {
             self.counters.inc(Counter::ResetsSent);

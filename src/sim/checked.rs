@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use super::violation::Violation;
-use crate::app::{App, Close, ConnId, Core, Peer, Refuse, Rx, Tx};
+use crate::app::{App, Close, ConnId, Core, Notice, Peer, Refuse, Rx, Tx};
 use crate::time::Instant;
 
 /// How late a connection's timer may fire: the wheel's resolution and the end of a turn.
@@ -46,6 +46,7 @@ enum Callback {
     Data,
     Space,
     Timer,
+    Notice,
     Message,
     Drain,
 }
@@ -189,6 +190,12 @@ impl<A: App> App for Checked<A> {
         self.after(conn.id, tx);
     }
 
+    fn on_notice(&mut self, conn: &mut Self::Conn, what: Notice, tx: &mut Tx<'_>) {
+        self.before(conn.id, Callback::Notice, tx);
+        self.inner.on_notice(&mut conn.inner, what, tx);
+        self.after(conn.id, tx);
+    }
+
     fn on_message(&mut self, conn: &mut Self::Conn, message: A::Message, tx: &mut Tx<'_>) {
         self.before(conn.id, Callback::Message, tx);
         self.inner.on_message(&mut conn.inner, message, tx);
@@ -286,7 +293,8 @@ mod tests {
         ) -> R {
             let mut commands = Commands::default();
             let mut inbox = crate::app::Inbox::new();
-            let mut rx = Rx { pool: &self.pool, inbox: &mut inbox, owner: ID, fin: false };
+            let mut rx =
+                Rx { pool: &self.pool, inbox: &mut inbox, owner: ID, fin: false, urgent: None };
             let context = TxContext { pool: &self.pool, limit: 4_000, now: self.now };
             let outbox = &mut self.outbox;
             f(&mut self.app, &mut rx, &mut Tx { context, outbox, commands: &mut commands, id: ID })

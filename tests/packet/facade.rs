@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use sidestep::app::{App, Close, ConnId, Core, Peer, Refuse, Role, Rx, Tx};
 
@@ -14,11 +15,22 @@ use sidestep::app::{App, Close, ConnId, Core, Peer, Refuse, Role, Rx, Tx};
 pub(crate) enum Message {
     /// Write this many bytes of the stream.
     Write(usize),
+    /// The same, and everything so far is urgent.
+    WriteUrgent(usize),
     /// Read up to this many.
     Read(usize),
     Shutdown,
     Close,
     Abort,
+    Set(Wish),
+}
+
+/// What is set for one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    NoDelay(bool),
+    KeepAlive(Option<Duration>),
+    UserTimeout(Option<Duration>),
 }
 
 /// What is known of a connection outside of its callbacks.
@@ -26,6 +38,8 @@ pub(crate) enum Message {
 pub(crate) struct Status {
     pub(crate) unread: usize,
     pub(crate) fin: bool,
+    /// Urgent bytes from the first unread one on.
+    pub(crate) urgent: usize,
     pub(crate) ended: Option<Close>,
     /// What the last write or read did.
     pub(crate) result: usize,
@@ -128,8 +142,9 @@ impl App for Facade {
         if conn.closed && new {
             tx.abort();
         }
-        let (unread, fin) = (rx.len(), rx.fin());
+        let (unread, fin, urgent) = (rx.len(), rx.fin(), rx.urgent().unwrap_or(0));
         self.update(conn.id, |status| {
+            status.urgent = urgent;
             status.unread = unread;
             status.fin |= fin;
             if wanted > 0 {
@@ -142,8 +157,15 @@ impl App for Facade {
         let mut result = 0;
         match message {
             Message::Write(n) => result = conn.write(n, tx),
+            Message::WriteUrgent(n) => {
+                result = conn.write(n, tx);
+                tx.urgent();
+            }
             // The unread bytes are offered right after this.
             Message::Read(n) => conn.wanted = n,
+            Message::Set(Wish::NoDelay(on)) => tx.set_no_delay(on),
+            Message::Set(Wish::KeepAlive(idle)) => tx.set_keep_alive(idle),
+            Message::Set(Wish::UserTimeout(timeout)) => tx.set_user_timeout(timeout),
             Message::Shutdown => tx.finish(),
             Message::Close if conn.unread() == 0 => {
                 conn.closed = true;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sidestep::tcp::{Ecn, TcpConfig};
+use sidestep::tcp::{Ecn, TcpConfig, UserTimeoutLimits};
 
 use super::ast::{Action, Arg, Call, Script};
 use crate::segments::path::Family;
@@ -16,7 +16,7 @@ pub(crate) struct Settings {
     /// Of IPv4; that of IPv6 is 20 more, so that a script's segment sizes hold for both.
     pub(crate) mtu: u16,
     pub(crate) tcp: TcpConfig,
-    keep_alive_idle: Duration,
+    pub(crate) keep_alive_idle: Duration,
     keep_alive: bool,
 }
 
@@ -45,9 +45,21 @@ impl Settings {
         for (line, name, value) in &script.options {
             settings.option(name, value).map_err(|what| (*line, what))?;
         }
+        let mut accepted = Vec::new();
         for event in &script.events {
             let done = match &event.action {
                 Action::Command(text) => settings.command(text),
+                Action::Call(call) if call.name == "accept" => {
+                    accepted.push(call.result);
+                    Ok(())
+                }
+                // Of that connection alone: the façade does it.
+                Action::Call(call)
+                    if call.name == "setsockopt"
+                        && call.args[0].integer().is_some_and(|fd| accepted.contains(&fd)) =>
+                {
+                    Ok(())
+                }
                 Action::Call(call) if call.name == "setsockopt" => settings.socket_option(call),
                 _ => Ok(()),
             };
@@ -109,7 +121,8 @@ impl Settings {
                 let known = Ecn::ALL.get(value as usize);
                 tcp.ecn = *known.ok_or(format!("tcp_ecn={value} means nothing"))?;
             }
-            "tcp_syn_retries" | "tcp_synack_retries" => tcp.syn_retries = value.min(255) as u8,
+            "tcp_syn_retries" => tcp.connect_retries = value.min(255) as u8,
+            "tcp_synack_retries" => tcp.syn_retries = value.min(255) as u8,
             "tcp_fin_timeout" => tcp.fin_wait_2 = seconds,
             "tcp_keepalive_time" => self.keep_alive_idle = seconds,
             "tcp_keepalive_intvl" => tcp.keep_alive_interval = seconds,
@@ -120,6 +133,8 @@ impl Settings {
             "net.sidestep.rto_min_ms" => tcp.rto_min = millis,
             "net.sidestep.rto_max_ms" => tcp.rto_max = millis,
             "net.sidestep.user_timeout_ms" => tcp.user_timeout = millis,
+            "net.sidestep.user_timeout_shortest_ms" => limits(tcp).shortest = millis,
+            "net.sidestep.user_timeout_longest_ms" => limits(tcp).longest = millis,
             "net.sidestep.time_wait_ms" => tcp.time_wait = millis,
             _ => return Err(format!("sysctl {name} is not understood")),
         }
@@ -151,10 +166,15 @@ impl Settings {
             "TCP_KEEPCNT" => tcp.keep_alive_probes = value as u8,
             "TCP_MAXSEG" => tcp.mss_clamp = Some(value as u16),
             "TCP_USER_TIMEOUT" => tcp.user_timeout = Duration::from_millis(value),
-            "TCP_SYNCNT" => tcp.syn_retries = value as u8,
+            "TCP_SYNCNT" => tcp.connect_retries = value as u8,
             "TCP_LINGER2" => tcp.fin_wait_2 = Duration::from_secs(value),
             name => return Err(format!("socket option {name} is not understood")),
         }
         Ok(())
     }
+}
+
+/// The limits of the user timeout option, which is on if there are any.
+fn limits(tcp: &mut TcpConfig) -> &mut UserTimeoutLimits {
+    tcp.user_timeout_option.get_or_insert_default()
 }

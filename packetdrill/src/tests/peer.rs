@@ -39,6 +39,7 @@ impl<'a> Peer<'a> {
             flags,
             window: self.window,
             urgent: 0,
+            ecn: 0,
             options,
             payload: payload.to_vec(),
         };
