@@ -59,8 +59,8 @@ pub enum Counter {
     CongestionMarksReported,
     /// Congestion windows reduced because of marks.
     CongestionMarkReductions,
-    /// Connections on which nothing is sent as ECN-capable any more: the handshake fell back, or the
-    /// path changes what it should not.
+    /// Connections on which nothing is sent as ECN-capable: the handshake fell back, or the path
+    /// changes what it should not.
     EcnFallbacks,
     /// ARP and NDP packets answered.
     NeighbourReplies,
