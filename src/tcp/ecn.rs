@@ -75,7 +75,7 @@ impl Ecn {
         match self {
             Ecn::Off | Ecn::AcceptClassic | Ecn::Accept => Feedback::None,
             Ecn::Classic | Ecn::AskClassic => Feedback::Classic,
-            Ecn::Accurate => Feedback::Classic,
+            Ecn::Accurate => Feedback::Accurate,
         }
     }
 
@@ -84,12 +84,21 @@ impl Ecn {
         match self {
             Ecn::Off => Feedback::None,
             Ecn::Classic | Ecn::AcceptClassic => Feedback::Classic,
-            Ecn::Accurate | Ecn::AskClassic | Ecn::Accept => Feedback::Classic,
+            Ecn::Accurate | Ecn::AskClassic | Ecn::Accept => Feedback::Accurate,
         }
     }
 }
 
 impl Ecn {
+    /// The same without AccECN.
+    pub(super) fn without_accurate(self) -> Ecn {
+        match self {
+            Ecn::Accurate | Ecn::AskClassic => Ecn::Classic,
+            Ecn::Accept => Ecn::AcceptClassic,
+            classic => classic,
+        }
+    }
+
     /// The same, asking for what it would agree to.
     pub(super) fn asking(self) -> Ecn {
         match self {
