@@ -29,7 +29,7 @@ pub struct Bottleneck {
     /// Bytes that the queue holds; what comes on top is dropped.
     pub queue: u32,
     /// Bytes in the queue from which on packets are marked; zero for never.
-    pub mark_at: u32,
+    pub mark_above: u32,
     /// Packets of a million lost at random, towards the receiver.
     pub loss: u32,
     /// Packets of a million held back on the way to the receiver.
@@ -46,7 +46,7 @@ impl Bottleneck {
             rate,
             rtt,
             queue: queue as u32,
-            mark_at: 0,
+            mark_above: 0,
             loss: 0,
             reorder: 0,
             reorder_by: Duration::ZERO,
@@ -58,7 +58,7 @@ impl Bottleneck {
             delay: self.rtt / 2,
             rate: Some(self.rate / 8),
             queue: self.queue,
-            mark_at: self.mark_at,
+            mark_above: self.mark_above,
             loss: self.loss,
             reorder: self.reorder,
             reorder_by: self.reorder_by,

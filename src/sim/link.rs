@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
+use super::mark::mark;
 use super::rng::Rng;
 use crate::time::Instant;
-use crate::wire::checksum::sum;
 
 /// Bytes of an Ethernet header: corruption spares them, as a real frame check sequence would catch
 /// it there and everywhere; what is simulated is damage done behind it (RFC 1071's job, not CRC's).
@@ -25,9 +25,6 @@ pub struct LinkConfig {
     pub rate: Option<u64>,
     /// Bytes that may wait for the line when `rate` is set; what comes on top is lost.
     pub queue: u32,
-    /// Bytes waiting from which on a packet that allows it is marked (RFC 3168, RFC 8257 section
-    /// 3.1); zero for never.
-    pub mark_at: u32,
     /// Chance that a packet is lost.
     pub loss: u32,
     /// Chance that a burst of losses begins.
@@ -42,6 +39,10 @@ pub struct LinkConfig {
     pub reorder_by: Duration,
     /// Chance that one byte of an IP packet changes.
     pub corrupt: u32,
+    /// Chance that an ECN-capable packet is marked CE.
+    pub mark: u32,
+    /// Bytes waiting for the line above which every ECN-capable packet is marked; zero for never.
+    pub mark_above: u32,
     /// Largest IP packet that passes; zero for any.
     pub mtu: u16,
 }
@@ -73,7 +74,7 @@ pub struct LinkCounters {
     pub reordered: u64,
     /// Packets changed.
     pub corrupted: u64,
-    /// Packets marked as having met congestion.
+    /// Packets marked CE, copies counted apart.
     pub marked: u64,
 }
 
@@ -115,7 +116,8 @@ impl Link {
         self.counters.offered += 1;
         let too_large = self.config.mtu != 0
             && packet.len().saturating_sub(ETHERNET) > usize::from(self.config.mtu);
-        let Some((sent, congested)) = self.serialise(now, packet.len()) else {
+        let queued = self.queued(now);
+        let Some(sent) = self.serialise(now, packet.len()) else {
             self.counters.lost += 1;
             return;
         };
@@ -127,9 +129,7 @@ impl Link {
         self.counters.duplicated += u64::from(copies - 1);
         for _ in 0..copies {
             let mut copy = packet.to_vec();
-            if congested && mark(&mut copy) {
-                self.counters.marked += 1;
-            }
+            self.mark(queued, &mut copy);
             if self.rng.chance(self.config.corrupt) {
                 self.corrupt(&mut copy);
             }
@@ -145,20 +145,30 @@ impl Link {
         }
     }
 
-    /// When the packet's last byte has left, and whether it waited long enough to be marked; `None`
-    /// if the queue before the line is full.
-    fn serialise(&mut self, now: Instant, len: usize) -> Option<(Instant, bool)> {
-        let Some(rate) = self.config.rate else { return Some((now, false)) };
+    /// Bytes that wait for the line.
+    fn queued(&self, now: Instant) -> u64 {
+        let wait = self.line_free.max(now) - now;
+        let bytes = wait.as_nanos() * u128::from(self.config.rate.unwrap_or(0)) / 1_000_000_000;
+        bytes as u64
+    }
+
+    fn mark(&mut self, queued: u64, packet: &mut [u8]) {
+        let full = self.config.mark_above > 0 && queued > u64::from(self.config.mark_above);
+        // Nothing is drawn where nothing is to be marked.
+        let marks = full || self.config.mark > 0 && self.rng.chance(self.config.mark);
+        self.counters.marked += u64::from(marks && mark(packet));
+    }
+
+    /// When the packet's last byte has left, or `None` if the queue before the line is full.
+    fn serialise(&mut self, now: Instant, len: usize) -> Option<Instant> {
+        let Some(rate) = self.config.rate else { return Some(now) };
         let start = self.line_free.max(now);
-        let waiting = u128::from((start - now).as_nanos() as u64) * u128::from(rate);
-        let waiting = waiting / 1_000_000_000;
-        if waiting > u128::from(self.config.queue) {
+        if self.queued(now) > u64::from(self.config.queue) {
             return None;
         }
         let nanos = len as u64 * 1_000_000_000 / rate.max(1);
         self.line_free = start + Duration::from_nanos(nanos);
-        let mark_at = self.config.mark_at;
-        Some((self.line_free, mark_at != 0 && waiting >= u128::from(mark_at)))
+        Some(self.line_free)
     }
 
     fn loses(&mut self, now: Instant) -> bool {
@@ -197,28 +207,6 @@ impl Link {
         let at = self.rng.range(ETHERNET as u64..packet.len() as u64) as usize;
         packet[at] ^= self.rng.range(1..256) as u8;
         self.counters.corrupted += 1;
-    }
-}
-
-/// Writes CE (RFC 3168 section 5) into the IP header of a packet; false if its sender can't be told
-/// so, and nothing written.
-fn mark(packet: &mut [u8]) -> bool {
-    const CE: u8 = 0b11;
-    let Some((ethernet, ip)) = packet.split_at_mut_checked(ETHERNET) else { return false };
-    match (ethernet[12], ethernet[13]) {
-        (0x08, 0x00) if ip.len() >= 20 && ip[1] & CE != 0 => {
-            ip[1] |= CE;
-            ip[10..12].fill(0);
-            let sum = sum(&ip[..usize::from(ip[0] & 0xf) * 4]).checksum();
-            ip[10..12].copy_from_slice(&sum.to_be_bytes());
-            true
-        }
-        // The traffic class lies across the first two bytes (RFC 8200 section 3).
-        (0x86, 0xdd) if ip.len() >= 40 && (ip[1] >> 4) & CE != 0 => {
-            ip[1] |= CE << 4;
-            true
-        }
-        _ => false,
     }
 }
 
@@ -278,37 +266,32 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_marks_before_it_drops() {
+        let config = LinkConfig {
+            rate: Some(1_140_000),
+            queue: 20_000,
+            mark_above: 5_000,
+            ..LinkConfig::default()
+        };
+        let mut link = Link::new(config, Rng::new(1));
+        let mut packet = [0u8; 114];
+        packet[12..16].copy_from_slice(&[8, 0, 0x45, 2]);
+        let mut marks = Vec::new();
+        for n in 0..100 {
+            link.offer(Instant::from_micros(n), &packet, |_, bytes| marks.push(bytes[15] == 3));
+        }
+        let first = marks.iter().position(|marked| *marked).expect("a mark");
+        assert!((40..50).contains(&first), "{first}");
+        assert!(marks[first..].iter().all(|marked| *marked));
+        assert_eq!(link.counters.marked, (100 - first) as u64);
+        assert_eq!(link.counters.lost, 0);
+    }
+
+    #[test]
     fn a_burst_takes_neighbours() {
         let config = LinkConfig { burst_loss: 10_000, burst_length: 20, ..LinkConfig::default() };
         let (arrived, counters) = arrivals(config, 10_000);
         let gaps = arrived.windows(2).filter(|pair| pair[1].1 != pair[0].1 + 1).count() as u64;
         assert!(gaps > 10 && counters.lost > 4 * gaps, "{} lost in {gaps} gaps", counters.lost);
-    }
-
-    #[test]
-    fn a_marking_queue_marks_what_allows_it_once_enough_waits() {
-        let config = LinkConfig {
-            rate: Some(1_000_000),
-            queue: 1 << 20,
-            mark_at: 500,
-            ..LinkConfig::default()
-        };
-        for (tos, can) in [(0, false), (1, true), (2, true)] {
-            let mut link = Link::new(config, Rng::new(1));
-            let mut header = [0x45, tos, 0, 100, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
-            let whole = sum(&header).checksum();
-            header[10..12].copy_from_slice(&whole.to_be_bytes());
-            let mut packet = vec![0; 114];
-            packet[12] = 8;
-            packet[14..34].copy_from_slice(&header);
-            for n in 0..20 {
-                link.offer(Instant::ZERO, &packet, |_, bytes| {
-                    let marked = can && n * 114 >= 500;
-                    assert_eq!(bytes[15], if marked { 3 } else { tos }, "packet {n}");
-                    assert!(sum(&bytes[14..34]).is_whole());
-                });
-            }
-            assert_eq!(link.counters.marked, if can { 15 } else { 0 });
-        }
     }
 }

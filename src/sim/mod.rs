@@ -12,6 +12,7 @@ mod checked;
 mod dumbbell;
 mod exchange;
 mod link;
+mod mark;
 mod network;
 mod pattern;
 mod plan;

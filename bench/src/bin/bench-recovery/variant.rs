@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use sidestep::sim::{Bottleneck, Dumbbell, Group};
-use sidestep::tcp::TcpConfig;
 use sidestep::tcp::congestion::Algorithm;
+use sidestep::tcp::{Ecn, TcpConfig};
 
 use crate::{Error, RATE, RTT_MS};
 
@@ -41,8 +41,10 @@ impl Variant {
     }
 
     pub(crate) fn tcp(&self) -> TcpConfig {
+        let marks = self.algorithm == Algorithm::Dctcp;
         TcpConfig {
             congestion: self.algorithm,
+            ecn: if marks { Ecn::Accurate } else { Ecn::default() },
             sack: self.sack,
             send_buffer: BUFFER,
             receive_buffer: BUFFER,
@@ -54,7 +56,7 @@ impl Variant {
     pub(crate) fn path(&self) -> Bottleneck {
         let mut path = Bottleneck::new(RATE, Duration::from_millis(RTT_MS));
         if self.algorithm == Algorithm::Dctcp {
-            path.mark_at = path.queue / 4;
+            path.mark_above = path.queue / 4;
         }
         path
     }
