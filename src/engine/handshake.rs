@@ -351,6 +351,7 @@ pub(super) fn new_slot<C>(tcb: Tcb, flow: Flow, hop: Hop, id: ConnId, role: Role
         outbox: Outbox::new(segment),
         out_of_order: FrameQueue::new(),
         newest: [Seq(0); 3],
+        out_of_order_frames: 0,
         duplicate: None,
         recovery: None,
         pending: Pending::default(),

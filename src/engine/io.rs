@@ -8,6 +8,7 @@ use super::config::Limits;
 use super::counters::{Counter, Counters};
 use super::flow::{Flow, Hop};
 use super::own::OwnTable;
+use super::reassembly::Reassembly;
 use super::slab::Slab;
 use crate::device::{Class, Device, Frame, Pool};
 use crate::tcp::{LocalOffer, Recovery, Settings};
@@ -53,6 +54,8 @@ pub(crate) struct Io<D> {
     /// State of the connections that miss segments.
     pub(crate) recoveries: Slab<Recovery>,
     pub(crate) own: OwnTable,
+    /// The budget of segments out of order.
+    pub(crate) reassembly: Reassembly,
     /// Segments that answer nothing of ours, still allowed in this second.
     replies_left: u32,
     replies_per_second: u32,
@@ -74,6 +77,7 @@ impl<D: Device> Io<D> {
             settings,
             recoveries: Slab::new(limits.connections),
             own: OwnTable::new(limits.connections),
+            reassembly: Reassembly::new(limits.out_of_order, device.pool()),
             replies_left: limits.replies_per_second,
             replies_per_second: limits.replies_per_second,
             replies_since: Instant::ZERO,

@@ -8,7 +8,6 @@ use super::{Engine, Target};
 use crate::app::{App, Close};
 use crate::device::{Device, Frame, FrameQueue, FrameRef, Place, Pool};
 use crate::tcp::{self, Answer, Drop, Event, Facts, Outcome, Payload};
-use crate::wire::Seq;
 use crate::wire::tcp::Segment;
 
 /// Payloads up to this long are copied behind the unread bytes before them if they fit there: many
@@ -176,6 +175,7 @@ impl<C> Slot<C> {
                 // RFC 5681 section 4.2: at once, when all or part of a hole is filled.
                 self.tcb.ack_at_once();
             }
+            self.first_come_first_kept(&mut frame, seq, io);
             self.deliver(frame, io);
             self.join_out_of_order(io);
         } else {
@@ -186,7 +186,7 @@ impl<C> Slot<C> {
     }
 
     /// Appends the next bytes of the stream to what the application reads.
-    fn deliver<D: Device>(&mut self, frame: Frame, io: &mut Io<D>) {
+    pub(super) fn deliver<D: Device>(&mut self, frame: Frame, io: &mut Io<D>) {
         let len = frame.len() as u32;
         io.counters.add(Counter::BytesReceived, u64::from(len));
         if !append_copy(&io.pool, &mut self.inbox.queue, &frame) {
@@ -196,78 +196,6 @@ impl<C> Slot<C> {
         }
         self.tcb.delivered(len);
         self.pending |= Pending::DATA;
-    }
-
-    /// A hole may be filled: moves what is next now from the out-of-order queue.
-    fn join_out_of_order<D: Device>(&mut self, io: &mut Io<D>) {
-        while let Some(at) = self.out_of_order.front().some() {
-            let seq = Seq(io.pool.seq(at));
-            if seq.after(self.tcb.rcv_nxt) {
-                return;
-            }
-            let Some(mut frame) = self.out_of_order.pop_front(&io.pool, Place::Received) else {
-                return;
-            };
-            let known = (seq.distance_to(self.tcb.rcv_nxt) as usize).min(frame.len());
-            frame.advance(known);
-            if frame.is_empty() {
-                io.pool.release(frame);
-            } else {
-                self.deliver(frame, io);
-            }
-        }
-    }
-
-    /// Keeps a segment beyond a hole, without what is there already.
-    fn keep_out_of_order<D: Device>(&mut self, mut frame: Frame, seq: Seq, io: &mut Io<D>) {
-        let pool = &io.pool;
-        if pool.free_for_data() == 0 {
-            // What is in order must still find room, or the hole is never filled.
-            io.counters.inc(Counter::DropNoRoom);
-            pool.release(frame);
-            return;
-        }
-        let len = frame.len() as u32;
-        // The last frame that begins at or before this one.
-        let (mut before, mut at) = (FrameRef::NONE, self.out_of_order.front());
-        while let Some(here) = at.some().filter(|here| Seq(pool.seq(*here)).at_or_before(seq)) {
-            (before, at) = (here, pool.next(here));
-        }
-        let mut start = seq;
-        if let Some(before) = before.some() {
-            let end = Seq(pool.seq(before)) + pool.queued_len(before);
-            if end.after(start) {
-                let known = (start.distance_to(end) as usize).min(frame.len());
-                frame.advance(known);
-                start = end;
-            }
-        }
-        // What begins behind it: covered ones go, an overlapping one cuts it.
-        while let Some(next) = at.some().filter(|_| !frame.is_empty()) {
-            let next_start = Seq(pool.seq(next));
-            let end = start + frame.len() as u32;
-            if next_start.at_or_after(end) {
-                break;
-            }
-            if (next_start + pool.queued_len(next)).after(end) {
-                frame.truncate(start.distance_to(next_start) as usize);
-                break;
-            }
-            at = pool.next(next);
-            if let Some(covered) = self.out_of_order.remove_after(pool, before, Place::Received) {
-                pool.release(covered);
-            }
-        }
-        if frame.is_empty() {
-            // RFC 2883 section 4.1.1: all of it is in a block already.
-            self.duplicate = Some((seq, seq + len));
-            io.counters.inc(Counter::DropDuplicate);
-            pool.release(frame);
-            return;
-        }
-        io.counters.inc(Counter::OutOfOrderSegments);
-        let kept = self.out_of_order.insert_after(pool, before, frame, Place::Received);
-        pool.set_seq(kept, start.0);
     }
 
     /// Sends what the RFC wants sent in answer, and counts what was dropped.
@@ -301,9 +229,10 @@ impl<C> Slot<C> {
     }
 
     /// Gives all frames back to the pool.
-    pub(super) fn clear(&mut self, pool: &Pool) {
+    pub(super) fn clear<D>(&mut self, io: &mut Io<D>) {
+        self.drop_out_of_order(io);
+        let pool = &io.pool;
         self.inbox.queue.clear(pool, Place::Received);
-        self.out_of_order.clear(pool, Place::Received);
         self.outbox.queue.clear(pool, Place::Sending);
         self.outbox.in_flight.clear(pool, Place::Sending);
     }

@@ -141,14 +141,14 @@ impl<C> Slot<C> {
             return false;
         }
         if next.len < io.pool.queued_len(front) {
-            // From the reserve: what is sent is what will free frames.
+            // From the reserve: what is sent is what will free frames. But not all of it.
             let split = split_frame(
                 &io.pool,
                 queue,
                 FrameRef::NONE,
                 next.len as usize,
                 SENDING,
-                Class::Control,
+                Class::Cut,
             );
             if split.is_none() {
                 return false;
