@@ -14,8 +14,8 @@ const BATCH: usize = 256;
 
 /// A host that keeps no promise.
 pub trait Script {
-    /// Packets have come, or the moment is there that was asked for. `send` takes whole frames, from
-    /// the Ethernet header on. Returns when it is to be called again at the latest.
+    /// Packets have come, or the moment is there that was asked for. `send` takes whole frames,
+    /// headers included. Returns when it is to be called again at the latest.
     fn turn(
         &mut self,
         now: Instant,

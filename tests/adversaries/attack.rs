@@ -99,7 +99,7 @@ impl Adversary {
                 Attack::AckStorm if self.ticks % 20 == 1 => {
                     send.push(conn.data(conn.snd_nxt - 100_000, 65_535, b"x"));
                 }
-                Attack::SlowLoris if self.ticks % 100 == 0 => {
+                Attack::SlowLoris if self.ticks.is_multiple_of(100) => {
                     send.push(conn.data(conn.snd_nxt, 65_535, b"a"));
                     conn.snd_nxt += 1;
                 }
