@@ -1,5 +1,5 @@
-//! The tables of `docs/`, held to the code: every requirement of RFC 9293 has one row, and what a row
-//! cites is there.
+//! The tables of `docs/`, held to the code: every requirement of RFC 9293 has one row, and what a
+//! row cites is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
