@@ -53,7 +53,7 @@ impl Tcb {
             && segment.window != 0
             && self.snd_wnd != 0
             && !self.snd_wl1.after(segment.seq)
-            && segment.options.sack.is_empty()
+            && segment.options.is_plain()
             && self.predicts_timestamps(segment)
     }
 
@@ -195,5 +195,6 @@ mod tests {
         assert!(!but(|s| s.payload_len = 1_501), "more than the window");
         assert!(!but(|s| s.window = 0), "a window that closes");
         assert!(!but(|s| (s.ack, s.payload_len) = (Seq(100), 0)), "a duplicate ACK");
+        assert!(!but(|s| s.options.sack_permitted = true), "an option");
     }
 }
