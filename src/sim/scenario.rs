@@ -12,7 +12,7 @@ use super::violation::Violation;
 use super::workload::{Planned, Workload};
 use crate::app::Close;
 use crate::device::PoolConfig;
-use crate::engine::{Counter, EngineConfig, Listen, LocalAddress};
+use crate::engine::{Counter, EngineConfig, Listen, LocalAddress, SynCookies};
 use crate::tcp::congestion::Algorithm;
 use crate::time::Instant;
 
@@ -272,6 +272,13 @@ impl World {
         engine.limits.half_open = 32;
         engine.limits.time_wait = 64;
         engine.limits.batch = *rng.pick(&[1, 3, 64]);
+        // From the secret, which is drawn anyway: seeds keep their worlds.
+        engine.cookies.when = match secret[0] % 4 {
+            0 => SynCookies::Always,
+            1 => SynCookies::Off,
+            _ => SynCookies::Auto,
+        };
+        engine.limits.syn_cookies_at = u32::from(secret[1] % 8);
         self.tcp(rng, &mut engine);
         // Not drawn: what a seed draws otherwise stays what it was.
         let choice = (self.limits.seed >> (8 * index)) as usize % Algorithm::ALL.len();

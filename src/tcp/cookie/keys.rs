@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use siphasher::sip::SipHasher24;
 
-use super::Tuple;
+use super::{Tuple, step_at};
 use crate::time::Instant;
 use crate::wire::Seq;
 
@@ -143,6 +143,11 @@ impl CookieKeys {
             from_step: slot.from_step.load(Ordering::Relaxed),
             words: [0, 1].map(|n| slot.words[n].load(Ordering::Relaxed)),
         }
+    }
+
+    /// Origin of the timestamps of a connection that is opened now: what a cookie's would be.
+    pub(crate) fn timestamp_origin(&self, tuple: &Tuple, unix_ms: u64) -> u32 {
+        self.key_at(step_at(unix_ms)).origin(tuple)
     }
 
     /// UNIX time in milliseconds at a moment of the engine's clock.
