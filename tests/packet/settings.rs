@@ -18,7 +18,7 @@ pub(crate) struct Settings {
     pub(crate) mtu: u16,
     pub(crate) tcp: TcpConfig,
     pub(crate) cookies: CookieConfig,
-    keep_alive_idle: Duration,
+    pub(crate) keep_alive_idle: Duration,
     keep_alive: bool,
 }
 
@@ -48,9 +48,21 @@ impl Settings {
         for (line, name, value) in &script.options {
             settings.option(name, value).map_err(|what| (*line, what))?;
         }
+        let mut accepted = Vec::new();
         for event in &script.events {
             let done = match &event.action {
                 Action::Command(text) => settings.command(text),
+                Action::Call(call) if call.name == "accept" => {
+                    accepted.push(call.result);
+                    Ok(())
+                }
+                // Of that connection alone: the façade does it.
+                Action::Call(call)
+                    if call.name == "setsockopt"
+                        && call.args[0].integer().is_some_and(|fd| accepted.contains(&fd)) =>
+                {
+                    Ok(())
+                }
                 Action::Call(call) if call.name == "setsockopt" => settings.socket_option(call),
                 _ => Ok(()),
             };
@@ -108,7 +120,6 @@ impl Settings {
             "tcp_timestamps" => tcp.timestamps = value != 0,
             "tcp_window_scaling" => tcp.window_scaling = value != 0,
             "tcp_sack" => tcp.sack = value != 0,
-            "tcp_syn_retries" | "tcp_synack_retries" => tcp.syn_retries = value.min(255) as u8,
             "tcp_syncookies" => {
                 let modes = [SynCookies::Off, SynCookies::Auto, SynCookies::Always];
                 self.cookies.when = modes[value.min(2) as usize];
@@ -116,6 +127,8 @@ impl Settings {
             "net.sidestep.reset_bad_cookies" if value != 0 => {
                 self.cookies.bad_ack = Overflow::Reset;
             }
+            "tcp_syn_retries" => tcp.connect_retries = value.min(255) as u8,
+            "tcp_synack_retries" => tcp.syn_retries = value.min(255) as u8,
             "tcp_fin_timeout" => tcp.fin_wait_2 = seconds,
             "tcp_keepalive_time" => self.keep_alive_idle = seconds,
             "tcp_keepalive_intvl" => tcp.keep_alive_interval = seconds,
@@ -157,7 +170,7 @@ impl Settings {
             "TCP_KEEPCNT" => tcp.keep_alive_probes = value as u8,
             "TCP_MAXSEG" => tcp.mss_clamp = Some(value as u16),
             "TCP_USER_TIMEOUT" => tcp.user_timeout = Duration::from_millis(value),
-            "TCP_SYNCNT" => tcp.syn_retries = value as u8,
+            "TCP_SYNCNT" => tcp.connect_retries = value as u8,
             "TCP_LINGER2" => tcp.fin_wait_2 = Duration::from_secs(value),
             name => return Err(format!("socket option {name} is not understood")),
         }
