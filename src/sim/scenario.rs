@@ -171,8 +171,8 @@ impl Scenario {
         let others = summary.closes.iter().sum::<u32>() - finished;
         let cookies = |host| self.simulation.engine(host).counters().get(Counter::SynCookiesSent);
         let forgotten = match self.hosts.iter().any(|host| cookies(*host) > 0) {
-            // A client that waits to be spoken to, and whose ACK was lost with the cookie in it: the
-            // server knows nothing of it (RFC 4987 section 3.6).
+            // A client that waits to be spoken to, and whose ACK was lost with the cookie in it:
+            // the server knows nothing of it (RFC 4987 section 3.6).
             true => summary.closes[Close::TimedOut as usize],
             false => 0,
         };

@@ -25,8 +25,8 @@
 //!   scale 7, 3 SACK and window scale 8 (what Windows says, and Linux with its timestamps off). Any
 //!   other scale is not accepted, so that the client doesn't scale: windows of up to 64 KiB are
 //!   right, where a rounded shift would cut them down.
-//! * *clock + origin*: UNIX time in milliseconds, plus what the key makes of the four-tuple, rounded
-//!   down so that the seven bits fit in. The connection's clock goes on from there, at the same
+//! * *clock + origin*: UNIX time in milliseconds, plus what the key makes of the four-tuple,
+//!   rounded down so that the seven bits fit in. The connection's clock goes on from there, at the same
 //!   pace and never behind; and as the origin depends on the four-tuple alone, the timestamps of
 //!   one connection follow those of the one before it (RFC 7323 section 7.1, RFC 6191).
 //! * *MAC*: low bits of SipHash-2-4 under the key of the step, over
@@ -43,8 +43,8 @@
 //!
 //! # What a guess costs
 //!
-//! Someone who doesn't see our SYN-ACKs can only send ACKs with made-up numbers. Either value of the
-//! *step* bit is some valid step, and MSS and shape may be anything, so the MAC is all that must be
+//! Someone who doesn't see our SYN-ACKs can only send ACKs with made-up numbers. Either value of
+//! the *step* bit is some valid step, and MSS and shape may be anything, so the MAC is all that must be
 //! hit:
 //!
 //! | guessed | bits | accepted | ACKs for one connection, on average |
@@ -139,8 +139,8 @@ pub fn encode(
     Cookie { isn, timestamp: Some(if ahead { value.wrapping_sub(TSVAL_BITS) } else { value }) }
 }
 
-/// What the cookie `isn` was made from, if it is one of ours and not too old. `echo` is the TSecr of
-/// the segment that brought it back, `irs` the client's initial sequence number: one less than the
+/// What the cookie `isn` was made from, if it is one of ours and not too old. `echo` is the TSecr
+/// of the segment that brought it back, `irs` the client's initial sequence number: one less than the
 /// segment's.
 pub fn decode(
     keys: &CookieKeys,

@@ -1,7 +1,7 @@
 //! What is kept of a SYN, and the bits that it takes.
 
-/// Values of the MSS that a cookie can tell, IPv4: none at all, the default, tunnels, DSL, Ethernet,
-/// jumbo frames.
+/// Values of the MSS that a cookie can tell, IPv4: none at all, the default, tunnels, DSL,
+/// Ethernet, jumbo frames.
 pub const MSS_V4: [u16; 8] = [64, 536, 1_200, 1_360, 1_400, 1_440, 1_460, 8_960];
 /// The same for IPv6.
 pub const MSS_V6: [u16; 8] = [64, 1_220, 1_280, 1_340, 1_380, 1_420, 1_440, 8_940];

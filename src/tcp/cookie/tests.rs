@@ -156,7 +156,7 @@ fn a_million_guesses_are_refused_but_for_the_documented_rate() {
         let guess = decode(&keys, &tuple, Seq(noise()), Seq(noise()), echo, NOW + u64::from(n) / 4);
         accepted += u32::from(guess.is_some());
     }
-    // 500,000 at 2^-26 and as many at 2^-43: one more in 134 runs, and the noise is the same in all.
+    // 500,000 at 2^-26 and as many at 2^-43: one in 134 runs, and the noise is always the same.
     assert_eq!(accepted, 0);
 }
 
