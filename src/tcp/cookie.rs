@@ -26,9 +26,9 @@
 //!   other scale is not accepted, so that the client doesn't scale: windows of up to 64 KiB are
 //!   right, where a rounded shift would cut them down.
 //! * *clock + origin*: UNIX time in milliseconds, plus what the key makes of the four-tuple,
-//!   rounded down so that the seven bits fit in. The connection's clock goes on from there, at the same
-//!   pace and never behind; and as the origin depends on the four-tuple alone, the timestamps of
-//!   one connection follow those of the one before it (RFC 7323 section 7.1, RFC 6191).
+//!   rounded down so that the seven bits fit in. The connection's clock goes on from there, at the
+//!   same pace and never behind; and as the origin depends on the four-tuple alone, the timestamps
+//!   of one connection follow those of the one before it (RFC 7323 section 7.1, RFC 6191).
 //! * *MAC*: low bits of SipHash-2-4 under the key of the step, over
 //!
 //! ```text
@@ -44,8 +44,8 @@
 //! # What a guess costs
 //!
 //! Someone who doesn't see our SYN-ACKs can only send ACKs with made-up numbers. Either value of
-//! the *step* bit is some valid step, and MSS and shape may be anything, so the MAC is all that must be
-//! hit:
+//! the *step* bit is some valid step, and MSS and shape may be anything, so the MAC is all that must
+//! be hit:
 //!
 //! | guessed | bits | accepted | ACKs for one connection, on average |
 //! | --- | --- | --- | --- |
@@ -140,8 +140,8 @@ pub fn encode(
 }
 
 /// What the cookie `isn` was made from, if it is one of ours and not too old. `echo` is the TSecr
-/// of the segment that brought it back, `irs` the client's initial sequence number: one less than the
-/// segment's.
+/// of the segment that brought it back, `irs` the client's initial sequence number: one less than
+/// the segment's.
 pub fn decode(
     keys: &CookieKeys,
     tuple: &Tuple,

@@ -9,9 +9,9 @@
 //!
 //! A line is the UNIX time in seconds from which a key is in force, and its 128 bits as 32
 //! hexadecimal digits; times ascend, and the first is 0. Empty lines, and lines that begin with
-//! `#`, say nothing. A time counts as the beginning of the counter step (65.5 s) after the one it lies
-//! in, so that a key's steps are the same everywhere. To change keys without losing a handshake,
-//! append a line whose time is far enough ahead for all machines to have read it by then.
+//! `#`, say nothing. A time counts as the beginning of the counter step (65.5 s) after the one it
+//! lies in, so that a key's steps are the same everywhere. To change keys without losing a
+//! handshake, append a line whose time is far enough ahead for all machines to have read it.
 
 use super::keys::Key;
 use super::step_at;
