@@ -44,8 +44,8 @@
 //! # What a guess costs
 //!
 //! Someone who doesn't see our SYN-ACKs can only send ACKs with made-up numbers. Either value of
-//! the *step* bit is some valid step, and MSS and shape may be anything, so the MAC is all that must
-//! be hit:
+//! the *step* bit is some valid step, and MSS and shape may be anything, so the MAC is all that
+//! must be hit:
 //!
 //! | guessed | bits | accepted | ACKs for one connection, on average |
 //! | --- | --- | --- | --- |
