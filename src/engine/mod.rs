@@ -12,6 +12,7 @@
 //! | `cookies` | handshakes without state, and the driver's help against floods |
 //! | `callbacks` | calling the application, and what it asked for |
 //! | `scoreboard` | which segments the peer has, which are lost |
+//! | `ecn` | explicit congestion notification |
 //! | `strays` | segments that came to the wrong core |
 //! | `send` | from a connection's queue to the device |
 //! | `timers` | what is due |
@@ -28,6 +29,7 @@ mod connect;
 mod cookies;
 mod counters;
 mod demux;
+mod ecn;
 mod flow;
 mod flow_hash;
 mod handshake;

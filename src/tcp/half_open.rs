@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use super::cookie::{self, CookieKeys, Decoded, Tuple};
+use super::cookie::{self, CookieKeys, Decoded, Remembered, Tuple};
+use super::ecn::EcnFacts;
 use super::negotiate::{Agreed, LocalOffer};
 use super::outcome::{Answer, Drop};
 use super::settings::Settings;
@@ -23,6 +24,7 @@ pub(crate) struct HalfOpen {
     sent_us: u32,
     /// SYN-ACK retransmissions.
     tries: u8,
+    ecn: EcnFacts,
     /// Nobody knows when the SYN-ACK was sent: it held a cookie.
     from_cookie: bool,
 }
@@ -36,6 +38,8 @@ pub(crate) enum HalfOpenVerdict {
     SendAgain,
     /// The peer takes it back.
     Forget,
+    /// The peer contradicts itself: reset the connection.
+    Reset,
     Refuse(Drop, Answer),
 }
 
@@ -56,6 +60,7 @@ impl HalfOpen {
             ts_offset,
             agreed: Agreed::new(offer, &syn.options, syn.dst.is_v4()),
             tries: 0,
+            ecn: EcnFacts::answering(syn, offer.ecn),
             from_cookie: false,
         }
     }
@@ -69,12 +74,16 @@ impl HalfOpen {
         now: Instant,
     ) -> HalfOpen {
         let is_v4 = syn.dst.is_v4();
-        let remembered = Agreed::new(offer, &syn.options, is_v4).remembered();
+        let ecn = EcnFacts::answering(syn, offer.ecn);
+        let agreed = Agreed::new(offer, &syn.options, is_v4);
+        let remembered = Remembered { ecn: ecn.in_cookie(), ..agreed.remembered() };
+        let kept = remembered.kept(is_v4);
         let cookie = cookie::encode(keys, tuple, syn.seq, &remembered, keys.unix_ms(now));
         let value = cookie.timestamp.unwrap_or(0);
         let ts_offset = value.wrapping_sub(timestamp_clock(now));
-        let agreed = Agreed::from_cookie(offer, &remembered.kept(is_v4));
-        HalfOpen { agreed, ..HalfOpen::new(syn, cookie.isn, ts_offset, offer, now) }
+        let agreed = Agreed::from_cookie(offer, &kept);
+        let ecn = if kept.ecn == remembered.ecn { ecn } else { EcnFacts::empty() };
+        HalfOpen { agreed, ecn, ..HalfOpen::new(syn, cookie.isn, ts_offset, offer, now) }
     }
 
     /// What the segment that brings a [cookie] back was preceded by; `None` if it brings none.
@@ -102,8 +111,19 @@ impl HalfOpen {
             agreed: Agreed::from_cookie(offer, &remembered),
             sent_us: 0,
             tries: 0,
+            ecn: EcnFacts::from_cookie(remembered.ecn, offer.ecn),
             from_cookie: true,
         })
+    }
+
+    /// Control bits of our SYN-ACK.
+    pub(crate) fn flags(&self) -> Flags {
+        Flags::SYN | Flags::ACK | self.ecn.syn_ack_flags(self.tries)
+    }
+
+    /// The SYN has come again.
+    pub(crate) fn syn_again(&mut self, syn: &Segment) {
+        self.ecn.syn_again(syn);
     }
 
     /// Options of our SYN-ACK.
@@ -137,10 +157,17 @@ impl HalfOpen {
     }
 
     /// SEGMENT ARRIVES in SYN-RECEIVED after a passive open (RFC 9293 section 3.10.7.4).
-    pub(crate) fn segment_arrives(&self, segment: &Segment, window: u32) -> HalfOpenVerdict {
+    pub(crate) fn segment_arrives(
+        &self,
+        segment: &Segment,
+        window: u32,
+        offer: &LocalOffer,
+    ) -> HalfOpenVerdict {
         let (flags, rcv_nxt) = (segment.flags, self.irs + 1);
         if flags.contains(Flags::SYN) && !flags.intersects(Flags::ACK | Flags::RST) {
-            return if segment.seq == self.irs {
+            return if segment.seq == self.irs && self.ecn.contradicts(segment, offer.ecn) {
+                HalfOpenVerdict::Reset
+            } else if segment.seq == self.irs {
                 HalfOpenVerdict::SendAgain
             } else if segment.seq.within(rcv_nxt, window) {
                 // Fourth: back to LISTEN; the peer's next SYN starts afresh.
@@ -195,6 +222,7 @@ impl HalfOpen {
         let mut tcb = Tcb::connect(self.iss, self.ts_offset, offer, settings, now);
         tcb.tries = self.tries;
         tcb.agree(&self.agreed, offer, self.irs);
+        tcb.ecn = self.ecn.completed(self.tries);
         tcb.advertised(syn_window);
         tcb.state = State::SynReceived;
         tcb.snd_max = self.iss + 1;

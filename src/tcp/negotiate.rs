@@ -1,7 +1,8 @@
 //! What the two SYNs agree on: segment size, window scaling, timestamps.
 
 use super::config::TcpConfig;
-use super::cookie::{Ecn, Remembered};
+use super::cookie::{self, Remembered};
+use super::ecn::Ecn;
 use crate::wire::tcp::{Options, Timestamps};
 
 /// Bytes that the aligned timestamp option takes in every segment.
@@ -23,6 +24,7 @@ pub(crate) struct LocalOffer {
     pub(crate) window_scale: Option<u8>,
     pub(crate) timestamps: bool,
     pub(crate) sack: bool,
+    pub(crate) ecn: Ecn,
 }
 
 impl LocalOffer {
@@ -34,6 +36,7 @@ impl LocalOffer {
             window_scale: config.window_scaling.then(|| scale_for(config.receive_buffer)),
             timestamps: config.timestamps,
             sack: config.sack,
+            ecn: config.ecn.without_accurate(),
         }
     }
 
@@ -83,13 +86,13 @@ impl Agreed {
         }
     }
 
-    /// What a cookie has to keep.
+    /// What a cookie has to keep, but for ECN.
     pub(crate) fn remembered(&self) -> Remembered {
         Remembered {
             mss: self.peer_mss,
             window_scale: self.window_scaling.then_some(self.peer_scale),
             sack: self.sack,
-            ecn: Ecn::None,
+            ecn: cookie::Ecn::None,
             timestamps: self.timestamps,
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sidestep::engine::{CookieConfig, Overflow, SynCookies};
-use sidestep::tcp::{TcpConfig, UserTimeoutLimits};
+use sidestep::tcp::{Ecn, TcpConfig, UserTimeoutLimits};
 
 use super::ast::{Action, Arg, Call, Script};
 use crate::segments::path::Family;
@@ -126,6 +126,10 @@ impl Settings {
             }
             "net.sidestep.reset_bad_cookies" if value != 0 => {
                 self.cookies.bad_ack = Overflow::Reset;
+            }
+            "tcp_ecn" => {
+                let known = Ecn::ALL.get(value as usize);
+                tcp.ecn = *known.ok_or(format!("tcp_ecn={value} means nothing"))?;
             }
             "tcp_syn_retries" => tcp.connect_retries = value.min(255) as u8,
             "tcp_synack_retries" => tcp.syn_retries = value.min(255) as u8,
