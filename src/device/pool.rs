@@ -271,9 +271,9 @@ impl Pool {
         self.0.reserve + (self.frames() - self.0.reserve) / 4
     }
 
-    /// Free frames that a received payload may stay in.
-    pub(crate) fn free_for_receive(&self) -> u32 {
-        self.0.free.get().saturating_sub(self.0.reserve)
+    /// Free frames that only what is no payload may take.
+    pub(crate) fn reserve(&self) -> u32 {
+        self.0.reserve
     }
 
     /// How often [`Pool::alloc`] had nothing to give.

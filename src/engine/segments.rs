@@ -146,7 +146,7 @@ impl<C> Slot<C> {
         let needs_no_frame = !self.out_of_order.is_empty()
             || tail_for(&io.pool, &self.inbox.queue, frame.len()).is_some();
         let fills = seq == self.tcb.rcv_nxt && needs_no_frame;
-        if io.pool.free_for_receive() == 0 && !fills {
+        if !io.may_receive() && !fills {
             // The last frames are for what frees others: the ACK counted, the payload comes again.
             // What fills a hole frees what lies behind it; what fits behind unread bytes is copied.
             io.counters.inc(Counter::DropNoRoom);
