@@ -25,6 +25,9 @@ const SYSCTLS: [&str; 8] = [
     "tcp_keepalive_probes",
 ];
 
+/// And this one, a name.
+const CONGESTION: &str = "tcp_congestion_control";
+
 /// Defaults are those of sockets where they differ from the engine's: the Nagle algorithm is on,
 /// keep-alive is off.
 #[derive(Debug)]
@@ -70,6 +73,9 @@ impl Settings {
             "mtu" => self.mtu = value.parse().map_err(|_| wrong())?,
             "local" => self.locals.push(value.parse().map_err(|_| wrong())?),
             "sysctls" if value == "kernel" => self.from_kernel = true,
+            CONGESTION | "net.ipv4.tcp_congestion_control" => {
+                self.tcp.congestion = value.parse().map_err(|_| wrong())?;
+            }
             _ => {
                 let value = value.parse().map_err(|_| wrong())?;
                 if !self.sysctl(name, value) {
@@ -91,6 +97,10 @@ impl Settings {
             if let Some(value) = read(name).and_then(|text| text.trim().parse().ok()) {
                 self.sysctl(name, value);
             }
+        }
+        // An algorithm that this stack doesn't have changes nothing.
+        if let Some(algorithm) = read(CONGESTION).and_then(|text| text.trim().parse().ok()) {
+            self.tcp.congestion = algorithm;
         }
         // Smallest, initial and largest receive buffer: Linux scales windows for the largest.
         let rmem = read("tcp_rmem");
@@ -128,20 +138,26 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use sidestep::tcp::congestion::Algorithm;
+
     use super::*;
 
     #[test]
     fn flags_set_what_they_name() {
-        let settings = Settings::parse("mtu=1040, local=fd::1,net.ipv4.tcp_sack=0");
+        let settings =
+            Settings::parse("mtu=1040, local=fd::1,tcp_congestion_control=reno,tcp_sack=0");
         let settings = settings.expect("good flags");
         assert_eq!(settings.mtu, 1_040);
         assert_eq!(settings.locals, ["fd::1".parse::<IpAddr>().expect("an address")]);
+        assert_eq!(settings.tcp.congestion, Algorithm::NewReno);
         assert!(!settings.tcp.sack && settings.tcp.timestamps);
     }
 
     #[test]
     fn a_wrong_flag_is_named() {
-        for flags in ["mtu", "mtu=many", "colour=blue", "colour=1", "local=here"] {
+        for flags in
+            ["mtu", "mtu=many", "colour=blue", "colour=1", "local=here", "tcp_congestion_control=0"]
+        {
             let error = Settings::parse(flags).expect_err("a wrong flag");
             assert!(error.contains(flags), "{error}");
         }

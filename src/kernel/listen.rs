@@ -10,6 +10,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use super::config::KernelError;
 use crate::engine::Listen;
 use crate::tcp::TcpConfig;
+use crate::tcp::congestion::Algorithm;
 
 /// The listening sockets of one core.
 #[derive(Debug)]
@@ -114,10 +115,21 @@ fn keep_alive(tcp: &TcpConfig, idle: Duration) -> TcpKeepalive {
 pub(super) fn configure(socket: &Socket, tcp: &TcpConfig) -> Tried<()> {
     socket.set_tcp_nodelay(tcp.no_delay).map_err(|e| ("TCP_NODELAY", e))?;
     socket.set_tcp_user_timeout(Some(tcp.user_timeout)).map_err(|e| ("TCP_USER_TIMEOUT", e))?;
+    if tcp.congestion != Algorithm::default() {
+        let name = kernel_name(tcp.congestion);
+        socket.set_tcp_congestion(name.as_bytes()).map_err(|e| ("TCP_CONGESTION", e))?;
+    }
     if let Some(idle) = tcp.keep_alive {
         socket.set_tcp_keepalive(&keep_alive(tcp, idle)).map_err(|e| ("SO_KEEPALIVE", e))?;
     }
     Ok(())
+}
+
+fn kernel_name(algorithm: Algorithm) -> String {
+    match algorithm {
+        Algorithm::NewReno => String::from("reno"),
+        other => other.to_string(),
+    }
 }
 
 /// Closes a connection with RST instead of FIN.
@@ -139,6 +151,10 @@ fn advice(at: SocketAddr, answer: &io::Error) -> String {
         io::ErrorKind::AddrNotAvailable => format!(
             "no interface of this machine has {}: see 'ip address', or listen on all addresses",
             at.ip()
+        ),
+        io::ErrorKind::NotFound => String::from(
+            "the kernel has no such congestion control: see 'sysctl \
+             net.ipv4.tcp_available_congestion_control', or load its module",
         ),
         _ => String::from("see 'ip address' and the limits of this process ('ulimit -n')"),
     }

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use super::congestion::Algorithm;
+
 /// How connections behave. One value for all connections of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpConfig {
@@ -43,6 +45,8 @@ pub struct TcpConfig {
     pub sack: bool,
     /// Offer and accept window scaling (RFC 7323 section 2).
     pub window_scaling: bool,
+    /// How the sending rate follows what the network can carry, for connections opened from now on.
+    pub congestion: Algorithm,
     /// Largest segment to use, whatever the link and the peer allow.
     pub mss_clamp: Option<u16>,
 }
@@ -67,6 +71,7 @@ impl Default for TcpConfig {
             timestamps: true,
             sack: true,
             window_scaling: true,
+            congestion: Algorithm::default(),
             mss_clamp: None,
         }
     }

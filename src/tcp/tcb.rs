@@ -2,7 +2,7 @@
 
 use bitflags::bitflags;
 
-use super::congestion::{CongestionControl, NewReno, initial_window};
+use super::congestion::{Control, initial_window};
 use super::negotiate::{Agreed, LocalOffer, effective_payload};
 use super::rack::Reordering;
 use super::rtt::RttEstimator;
@@ -128,7 +128,7 @@ pub(crate) struct Tcb {
     pub(crate) reordering: Reordering,
     pub(crate) rtt_seq: Seq,
     pub(crate) rtt_started_us: u32,
-    pub(crate) congestion: NewReno,
+    pub(crate) congestion: Control,
     pub(crate) recover: Seq,
     /// The congestion window while a recovery lasts (RFC 9937).
     pub(crate) recovery_cwnd: u32,
@@ -189,7 +189,7 @@ impl Tcb {
             reordering: Reordering::new(),
             rtt_seq: iss,
             rtt_started_us: 0,
-            congestion: NewReno::new(offer.mss, initial_window(offer.mss, 0)),
+            congestion: settings.config.congestion.start(offer.mss, initial_window(offer.mss, 0)),
             recover: iss,
             recovery_cwnd: 0,
             probe_end: iss,
@@ -209,7 +209,8 @@ impl Tcb {
         self.rcv_adv = self.rcv_nxt;
         self.last_ack_sent = self.rcv_nxt;
         self.snd_mss = effective_payload(offer, agreed);
-        self.congestion = NewReno::new(self.snd_mss, initial_window(self.snd_mss, self.tries));
+        let window = initial_window(self.snd_mss, self.tries);
+        self.congestion = self.congestion.algorithm().start(self.snd_mss, window);
         self.facts.set(Facts::TIMESTAMPS, agreed.timestamps);
         self.facts.set(Facts::WINDOW_SCALING, agreed.window_scaling);
         self.facts.set(Facts::SACK, agreed.sack);

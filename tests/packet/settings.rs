@@ -86,6 +86,10 @@ impl Settings {
             for word in words.filter(|word| !word.starts_with('-')) {
                 let (name, value) =
                     word.split_once('=').ok_or(format!("`{word}`: expected name=value"))?;
+                if name == "net.ipv4.tcp_congestion_control" {
+                    self.tcp.congestion = value.parse().map_err(|e| format!("`{word}`: {e}"))?;
+                    continue;
+                }
                 let value: u64 = value.parse().map_err(|_| format!("`{word}`: no number"))?;
                 self.sysctl(name, value)?;
             }
