@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use packet::Peer;
 use segments::path::Family;
-use sidestep::app::{App, Close, Peer as Remote, Refuse, Rx, RxBuf, Tx};
+use sidestep::app::{App, Close, Notice, Peer as Remote, Refuse, Rx, RxBuf, Tx};
 use sidestep::device::PoolConfig;
 
 /// What the application is to do, and what happened to it.
@@ -20,6 +20,7 @@ struct Probe {
     after: Option<Duration>,
     opened: u32,
     offered: Vec<usize>,
+    notices: Vec<Notice>,
     closed: Vec<Close>,
 }
 
@@ -48,6 +49,10 @@ impl App for Probe {
 
     fn on_timer(&mut self, held: &mut Vec<RxBuf>, _tx: &mut Tx<'_>) {
         held.clear();
+    }
+
+    fn on_notice(&mut self, _held: &mut Vec<RxBuf>, what: Notice, _tx: &mut Tx<'_>) {
+        self.notices.push(what);
     }
 
     fn on_close(&mut self, _held: Vec<RxBuf>, why: Close) {
@@ -155,4 +160,21 @@ fn a_burst_that_fills_the_pool_is_kept_from_its_front() {
         peer.burst(&(0..16).map(segment).collect::<Vec<_>>());
         assert_eq!(peer.engine.app().offered, [160], "over {}", family.name());
     }
+}
+
+#[test]
+fn rfc9293_3_8_3_the_application_hears_of_the_third_retransmission() {
+    both(
+        || Probe { greeting: b"220 ready", ..Probe::default() },
+        |mut peer| {
+            peer.handshake();
+            // Timeouts after 0.2, 0.6 and 1.4 seconds: the handshake took no time.
+            for (wait_ms, notices) in [(1_300, 0), (200, 1), (60_000, 1)] {
+                peer.wait(Duration::from_millis(wait_ms));
+                let heard = vec![Notice::Stalled; notices];
+                assert_eq!(peer.engine.app().notices, heard, "after {wait_ms} ms more");
+            }
+            assert_eq!(peer.engine.app().closed, []);
+        },
+    );
 }
