@@ -43,6 +43,7 @@ mod strays;
 mod time_wait_table;
 mod timers;
 mod turn;
+mod undo;
 pub(crate) mod wheel;
 
 pub use config::{EngineConfig, Limits, Listen, LocalAddress, Overflow};

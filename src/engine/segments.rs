@@ -7,7 +7,7 @@ use super::slots::{Pending, Slot};
 use super::{Engine, Target};
 use crate::app::{App, Close};
 use crate::device::{Device, Frame, FrameQueue, FrameRef, Place, Pool};
-use crate::tcp::{self, Answer, Drop, Event, Outcome, Payload};
+use crate::tcp::{self, Answer, Drop, Event, Facts, Outcome, Payload};
 use crate::wire::Seq;
 use crate::wire::tcp::Segment;
 
@@ -75,7 +75,11 @@ impl<A: App, D: Device> Engine<A, D> {
             slot.note_acknowledged(io);
         }
         slot.acknowledged(outcome.acked, io);
-        slot.sacks_arrive(segment, outcome.acked > 0, io);
+        if slot.tcb.has(Facts::SACK) {
+            slot.sacks_arrive(segment, outcome.acked > 0, io);
+        } else {
+            slot.plain_ack_arrives(segment, &outcome, io);
+        }
         slot.take_payload(frame, segment, outcome.payload, io);
         let fin = slot.tcb.take_fin(space.as_ref().unwrap_or(&io.settings), io.now);
         let event = match fin {
@@ -86,7 +90,7 @@ impl<A: App, D: Device> Engine<A, D> {
             None => outcome.event,
         };
         slot.answer(segment, &outcome, io);
-        if outcome.retransmit {
+        if outcome.retransmit && slot.tcb.has(Facts::RECOVERY) {
             slot.retransmit_first(io);
         }
         match event {

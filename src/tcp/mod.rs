@@ -14,6 +14,7 @@
 mod config;
 pub mod congestion;
 pub mod delivery_rate;
+mod frto;
 mod half_open;
 pub mod isn;
 mod negotiate;
@@ -32,6 +33,7 @@ mod synchronized;
 mod tcb;
 mod time_wait;
 mod timeout;
+mod undo;
 pub mod validation;
 
 pub use config::TcpConfig;
@@ -41,7 +43,8 @@ pub(crate) use outcome::{Answer, Drop, Event, Outcome, Payload};
 pub(crate) use own::Own;
 pub(crate) use recovery::Recovery;
 pub(crate) use settings::Settings;
-pub(crate) use synchronized::{reports_duplicate, segment_arrives};
+pub(crate) use synchronized::{reported_duplicate, segment_arrives};
 pub(crate) use tcb::{Facts, State, Tcb};
 pub(crate) use time_wait::{TimeWait, TimeWaitVerdict};
 pub(crate) use timeout::Expiry;
+pub(crate) use undo::{Ack, Cause, Episode, News, Verdict};
