@@ -68,8 +68,8 @@ impl Tcb {
         self.facts |= Facts::RETRANSMIT_ARMED;
     }
 
-    /// RFC 6582 section 3.2 step 3: in a recovery without SACK only the first partial ACK starts the
-    /// timer anew. With many losses a timeout is quicker than one of them a round trip.
+    /// RFC 6582 section 3.2 step 3: in a recovery without SACK only the first partial ACK starts
+    /// the timer anew. With many losses a timeout is quicker than one of them a round trip.
     #[inline]
     fn is_impatient(&self) -> bool {
         let partial = Facts::RECOVERY | Facts::PARTIAL | Facts::RETRANSMIT_ARMED;

@@ -153,8 +153,8 @@ impl Episode {
         }
     }
 
-    /// Eifel (RFC 3522 section 3.2): whether the first ACK of what was sent again echoes a timestamp
-    /// from before that. If not, the loss was real, and F-RTO needn't ask further.
+    /// Eifel (RFC 3522 section 3.2): whether the first ACK of what was sent again echoes a
+    /// timestamp from before that. If not, the loss was real, and F-RTO needn't ask further.
     fn is_echoed(&mut self, news: &News) -> Option<bool> {
         let (end, resent_at) = self.first?;
         let (resent_at, echo) = (resent_at?, news.echo?);

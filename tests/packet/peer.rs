@@ -85,7 +85,7 @@ impl<A: App> Peer<A> {
         let packet = packet(&format!("0 > {segment}"));
         let Some(got) = self.next() else { panic!("nothing came, expected {segment}") };
         match compare(&packet, &got, true, &self.names) {
-            Verdict::Same => {}
+            Verdict::Same => self.names.learn_timestamp(&packet, &got),
             verdict => panic!("{got} came, expected {segment}: {verdict:?}"),
         }
     }
