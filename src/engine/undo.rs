@@ -168,6 +168,14 @@ impl<C> Slot<C> {
         self.keep_or_drop(index, recovery, io);
     }
 
+    /// Congestion was reported: whatever the last reduction was for, it was no mistake.
+    pub(super) fn reduction_stands<D>(&mut self, io: &mut Io<D>) {
+        let recovery = self.recovery.and_then(|index| io.recoveries.get_mut(index));
+        if let Some(episode) = recovery.and_then(|recovery| recovery.episode.as_mut()) {
+            episode.stands();
+        }
+    }
+
     /// Looks whether the ACK shows the last reduction to have been a mistake.
     pub(super) fn judge<D>(
         &mut self,

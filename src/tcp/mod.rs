@@ -14,6 +14,7 @@
 mod config;
 pub mod congestion;
 pub mod delivery_rate;
+mod ecn;
 mod frto;
 mod half_open;
 pub mod isn;
@@ -38,6 +39,8 @@ mod undo;
 pub mod validation;
 
 pub use config::{TcpConfig, UserTimeoutLimits};
+pub(crate) use ecn::EcnFacts;
+pub use ecn::{Ecn, UnknownEcn};
 pub(crate) use half_open::{HalfOpen, HalfOpenVerdict};
 pub(crate) use negotiate::LocalOffer;
 pub(crate) use outcome::{Answer, Drop, Event, Outcome, Payload};

@@ -112,6 +112,7 @@ impl Recovery {
         let delivered_before = self.sacked.saturating_sub(self.delivered);
         tcb.congestion.on_congestion(in_flight);
         self.episode = Some(Episode::new(Cause::Loss, tcb));
+        tcb.window_reduced();
         tcb.recover = tcb.snd_max - 1;
         tcb.facts |= Facts::RECOVERY;
         tcb.facts -= Facts::TIMING | Facts::PROBE_OUT;

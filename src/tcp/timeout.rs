@@ -204,6 +204,7 @@ impl Tcb {
         let forward = !self.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT);
         self.rtt.back_off(&settings.rto);
         self.congestion.on_timeout(self.flight(), first);
+        self.window_reduced();
         self.facts -= Facts::RECOVERY | Facts::PROBE_OUT;
         self.facts |= Facts::TIMED_OUT | Facts::RESENT;
         self.recover = self.snd_max - 1;

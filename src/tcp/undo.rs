@@ -41,6 +41,8 @@ pub(crate) struct Episode {
     frto: Option<Frto>,
     /// The recovery is over; SND.MAX was this.
     over: Option<Seq>,
+    /// There was another reason for the reduction.
+    stands: bool,
 }
 
 /// What an ACK says of an episode.
@@ -81,7 +83,13 @@ impl Episode {
             probe: probe.then_some(tcb.probe_end),
             frto: None,
             over: None,
+            stands: false,
         }
+    }
+
+    /// Congestion was reported meanwhile: the reduction stays (RFC 4015 section 3).
+    pub(crate) fn stands(&mut self) {
+        self.stands = true;
     }
 
     /// F-RTO step 1: the segment that ends at `resent` will be sent again, and nothing else until
@@ -140,7 +148,7 @@ impl Episode {
             Some(frto) => frto.on_ack(&news.ack, sack),
         };
         let spurious = reported || echoed == Some(true) || finding == Finding::Spurious;
-        if spurious && ssthresh == self.ssthresh {
+        if spurious && ssthresh == self.ssthresh && !self.stands {
             return Verdict::Spurious;
         }
         match finding {
@@ -274,7 +282,10 @@ mod tests {
     #[test]
     fn another_reduction_since_then_stands() {
         let mut episode = episode(Cause::Loss);
-        assert_eq!(episode.judge(&report(1_000, 1_100), SSTHRESH / 2, true), Verdict::Nothing);
+        let (mut marked, came) = (episode, report(1_000, 1_100));
+        assert_eq!(episode.judge(&came, SSTHRESH / 2, true), Verdict::Nothing);
+        marked.stands();
+        assert_eq!(judge(&mut marked, &came), Verdict::Nothing, "congestion was reported");
     }
 
     #[test]
