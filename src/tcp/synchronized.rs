@@ -268,6 +268,7 @@ impl Tcb {
                 self.grow(acked, flight, now);
             }
         }
+        self.facts.set(Facts::TAIL, self.flight() > 0);
         // RFC 6298 section 5.2 and 5.3.
         if self.flight() == 0 {
             self.facts -= Facts::RETRANSMIT_ARMED;
@@ -293,23 +294,28 @@ impl Tcb {
         if ack.before(end) {
             return;
         }
-        let again = self.has(Facts::PROBE_AGAIN);
-        let reported = reported_duplicate(segment).is_some_and(|(_, right)| right == end);
-        // The peer may not speak of duplicates: its second ACK for the same bytes says as much.
-        let repeated = ack == self.snd_una && segment.options.sack.is_empty();
-        if again && !reported && ack.after(end) {
-            self.congestion.on_congestion(self.flight());
-            self.congestion.on_recovered();
-            self.window_reduced();
-        } else if again && !reported && !(repeated && self.is_duplicate_of_probe(segment)) {
-            return;
+        if self.has(Facts::PROBE_AGAIN) {
+            // A FIN may be what lies between.
+            let reported = reported_duplicate(segment)
+                .is_some_and(|(_, right)| right.at_or_before(end) && right.distance_to(end) <= 1);
+            if reported || self.repeats_last_ack(segment) {
+                self.facts |= Facts::LATE_ACKS;
+            } else if ack.after(end) {
+                self.congestion.on_congestion(self.flight());
+                self.congestion.on_recovered();
+                self.window_reduced();
+            } else {
+                return; // The ACK of the original may have crossed the probe.
+            }
         }
         self.facts -= Facts::PROBE_OUT;
     }
 
-    /// RFC 5681 section 2, with nothing in flight: the last ACK once more.
-    fn is_duplicate_of_probe(&self, segment: &Segment) -> bool {
-        segment.payload_len == 0
+    /// A peer that does not speak of duplicates says as much by the same ACK once more.
+    fn repeats_last_ack(&self, segment: &Segment) -> bool {
+        segment.ack == self.snd_una
+            && segment.options.sack.is_empty()
+            && segment.payload_len == 0
             && !segment.flags.intersects(Flags::SYN | Flags::FIN)
             && u32::from(segment.window) << self.snd_scale == self.snd_wnd
     }
@@ -327,8 +333,8 @@ impl Tcb {
     fn measure_rtt(&mut self, ack: Seq, settings: &Settings, now: Instant) {
         if self.has(Facts::TIMING) && ack.at_or_after(self.rtt_seq) {
             let rtt = now.micros32().wrapping_sub(self.rtt_started_us);
-            if self.has(Facts::LATE) {
-                self.facts -= Facts::LATE;
+            if self.has(Facts::SPURIOUS) {
+                self.facts -= Facts::SPURIOUS;
                 self.rtt.sample_after_spurious(rtt, &settings.rto);
             } else {
                 self.rtt.sample(rtt, &settings.rto);

@@ -85,12 +85,16 @@ bitflags! {
         const PROBE_OUT = 1 << 18;
         /// That probe was a retransmission (TLP.is_retrans).
         const PROBE_AGAIN = 1 << 19;
+        /// What is in flight is what the last ACK left of it: nothing was sent since.
+        const TAIL = 1 << 20;
+        /// A tail loss probe was in vain: the peer only took its time to acknowledge.
+        const LATE_ACKS = 1 << 21;
         /// The retransmission timer has sent the segment at SND.UNA again.
-        const RESENT = 1 << 20;
+        const RESENT = 1 << 22;
         /// A timeout was spurious: the next round trip says how late the path can be (RFC 4015).
-        const LATE = 1 << 21;
+        const SPURIOUS = 1 << 23;
         /// This recovery has had its first partial ACK (RFC 6582 section 3.2 step 3).
-        const PARTIAL = 1 << 22;
+        const PARTIAL = 1 << 24;
         /// There is a row of what the connection has of its own ([`Own`](super::Own)).
         const OWN = 1 << 31;
     }
@@ -253,7 +257,7 @@ impl Tcb {
         self.recover = self.snd_una - 1;
         self.dup_acks = 0;
         match cause {
-            Cause::Timeout => self.facts |= Facts::LATE,
+            Cause::Timeout => self.facts |= Facts::SPURIOUS,
             Cause::Loss => self.reordering.seen = true,
         }
     }

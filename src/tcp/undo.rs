@@ -178,7 +178,11 @@ impl Episode {
     fn is_reported(&mut self, news: &News) -> bool {
         let Some((left, right)) = news.report else { return false };
         let ours = left.at_or_after(self.start) && right.at_or_before(self.end);
-        if !ours || self.last_report == news.report || self.probe == Some(right) {
+        if !ours || self.last_report == news.report {
+            return false;
+        }
+        if self.probe == Some(right) {
+            self.probe = None;
             return false;
         }
         self.last_report = news.report;
@@ -276,7 +280,7 @@ mod tests {
         assert_eq!(judge(&mut episode, &report(2_000, 2_100)), Verdict::Nothing);
         episode.probe = Some(Seq(2_000));
         assert_eq!(judge(&mut episode, &report(1_900, 2_000)), Verdict::Nothing, "of the probe");
-        assert_eq!(judge(&mut episode, &report(1_000, 1_100)), Verdict::Spurious);
+        assert_eq!(judge(&mut episode, &report(1_900, 2_000)), Verdict::Spurious, "sent again");
     }
 
     #[test]
