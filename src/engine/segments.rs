@@ -128,7 +128,7 @@ impl<C> Slot<C> {
             && self.tcb.predicts(segment)
             && self.recovery.is_none()
             && self.out_of_order.is_empty()
-            && io.pool.free_for_receive() > 0
+            && io.may_receive()
     }
 
     /// A [predicted](Slot::is_predicted) segment arrives.
