@@ -17,6 +17,7 @@
 //! | `connect` | connections that we open |
 //! | `reconfigure` | what may change between turns |
 //! | `link_local` | ARP, neighbour discovery, echo |
+//! | `own` | what single connections have of their own |
 //! | `slots`, `slab`, `time_wait_table`, `demux`, `wheel`, `neighbours` | the tables |
 
 mod blocks;
@@ -31,6 +32,7 @@ mod handshake;
 mod io;
 mod link_local;
 mod neighbours;
+mod own;
 mod reconfigure;
 mod scoreboard;
 mod segments;

@@ -53,7 +53,9 @@ impl<C> Slot<C> {
     fn next_segment<D>(&mut self, io: &Io<D>) -> Option<Next> {
         let first = self.outbox.queue.front().some().map_or(0, |at| io.pool.queued_len(at));
         let unsent = Unsent { bytes: self.outbox.queue.bytes(), first, left: self.left(io) };
-        self.tcb.next_segment(unsent, &io.settings)
+        let mut space = None;
+        let settings = self.settings(io, &mut space);
+        self.tcb.next_segment(unsent, settings)
     }
 
     /// False if there is no room or no frame. What lacked a frame goes when the timer armed by
