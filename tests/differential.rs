@@ -39,6 +39,8 @@ use sidestep::runtime::lab::Lab;
 use subject::Run;
 
 const SEEDS: u64 = 400;
+/// Failures after which the rest is not run.
+const MOST_FAILURES: usize = 40;
 /// How long the kernel must be silent before a difference is believed: it may only be slow.
 const PATIENT: Duration = Duration::from_millis(40);
 
@@ -86,7 +88,7 @@ fn shrunk(sequence: &Sequence, wire: &mut Wire) -> Sequence {
         at -= 1;
         let mut fewer = least.clone();
         fewer.events.remove(at);
-        if compare(&fewer, wire).is_err() {
+        if try_once(&fewer, wire).is_err() {
             least = fewer;
         }
     }
@@ -134,7 +136,7 @@ fn run_all(wire: &mut Wire) {
                     *judgements.entry(name).or_default() += 1;
                 }
             }
-            Err(_) if failures.len() < 100 => {
+            Err(_) if failures.len() < MOST_FAILURES => {
                 let least = shrunk(&sequence, wire);
                 let why = compare(&least, wire).err().unwrap_or_default();
                 failures.push(format!("{why}\n{}", report(&least, wire)));
@@ -146,6 +148,9 @@ fn run_all(wire: &mut Wire) {
     for freedom in &FREEDOMS {
         let times = judgements.get(freedom.name).copied().unwrap_or(0);
         say(format_args!("  {times:5} times {}", freedom.name));
+        if count == 1 && times > 0 {
+            say(format_args!("              {}", freedom.reason));
+        }
     }
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
 }

@@ -9,7 +9,7 @@ use crate::app::{App, Close};
 use crate::device::{Device, Frame, FrameQueue, FrameRef, Place, Pool};
 use crate::tcp::{self, Answer, Drop, Event, Outcome, Payload};
 use crate::wire::Seq;
-use crate::wire::tcp::Segment;
+use crate::wire::tcp::{Flags, Segment};
 
 /// Payloads up to this long are copied behind the unread bytes before them if they fit there: many
 /// small segments must not hold a frame each.
@@ -81,6 +81,8 @@ impl<A: App, D: Device> Engine<A, D> {
         let event = match fin {
             Some(event) => {
                 slot.pending |= Pending::DATA;
+                // Nothing of the stream lies behind its end.
+                slot.out_of_order.clear(&io.pool, Place::Received);
                 if event == Event::Nothing { outcome.event } else { event }
             }
             None => outcome.event,
@@ -198,11 +200,19 @@ impl<C> Slot<C> {
             };
             let known = (seq.distance_to(self.tcb.rcv_nxt) as usize).min(frame.len());
             frame.advance(known);
+            self.came_twice(seq, seq + known as u32);
             if frame.is_empty() {
                 io.pool.release(frame);
             } else {
                 self.deliver(frame, io);
             }
+        }
+    }
+
+    /// RFC 2883 section 4.2: the first part of a segment that came before is reported.
+    fn came_twice(&mut self, from: Seq, to: Seq) {
+        if to.after(from) && self.duplicate.is_none() {
+            self.duplicate = Some((from, to));
         }
     }
 
@@ -227,6 +237,7 @@ impl<C> Slot<C> {
             if end.after(start) {
                 let known = (start.distance_to(end) as usize).min(frame.len());
                 frame.advance(known);
+                self.came_twice(seq, seq + known as u32);
                 start = end;
             }
         }
@@ -237,7 +248,9 @@ impl<C> Slot<C> {
             if next_start.at_or_after(end) {
                 break;
             }
-            if (next_start + pool.queued_len(next)).after(end) {
+            let next_end = next_start + pool.queued_len(next);
+            self.came_twice(next_start, next_end.min(end));
+            if next_end.after(end) {
                 frame.truncate(start.distance_to(next_start) as usize);
                 break;
             }
@@ -263,7 +276,8 @@ impl<C> Slot<C> {
         if let Some(drop) = outcome.drop {
             io.counters.inc(drop_counter(drop));
             let end = segment.seq + u32::from(segment.payload_len);
-            if segment.payload_len > 0 && end.at_or_before(self.tcb.rcv_nxt) {
+            let is_text = segment.payload_len > 0 && !segment.flags.contains(Flags::SYN);
+            if is_text && end.at_or_before(self.tcb.rcv_nxt) {
                 self.duplicate = Some((segment.seq, end));
             }
         }

@@ -18,8 +18,11 @@ impl Tcb {
             return;
         }
         if self.state.peer_has_finished() {
-            // Nothing can follow a FIN; the peer sent it again because it missed our ACK.
-            self.facts |= Facts::ACK_NOW;
+            // Nothing can follow a FIN: what claims to is ignored. Text from before it comes again
+            // if the peer missed our ACK.
+            if segment.seq.before(self.rcv_nxt) {
+                self.facts |= Facts::ACK_NOW;
+            }
             outcome.drop = Some(Drop::AfterClose);
             return;
         }

@@ -112,7 +112,15 @@ impl Wire {
 
     pub(crate) fn connection(&mut self, sequence: &Sequence) -> Kernel<'_> {
         let path = self.next_path(sequence);
-        Kernel { wire: self, path, socket: None, written: 0, read: 0, view: View::default() }
+        Kernel {
+            wire: self,
+            path,
+            socket: None,
+            written: 0,
+            read: 0,
+            shut: false,
+            view: View::default(),
+        }
     }
 }
 
@@ -123,6 +131,8 @@ pub(crate) struct Kernel<'a> {
     socket: Option<TcpStream>,
     written: u64,
     read: u64,
+    /// We have said that there is no more to write.
+    shut: bool,
     view: View,
 }
 
@@ -132,6 +142,7 @@ impl Kernel<'_> {
         while let Ok((socket, from)) = listener.accept() {
             socket.set_nonblocking(true).expect("a socket");
             socket.set_nodelay(true).expect("a socket");
+            SockRef::from(&socket).set_out_of_band_inline(true).expect("a socket");
             // What an earlier sequence left in the queue is dropped.
             if from.port() == self.path.remote.port() {
                 self.socket = Some(socket);
@@ -188,7 +199,8 @@ impl Kernel<'_> {
                 n
             }
             Err(error) => {
-                self.view.reset |= error.kind() == ErrorKind::ConnectionReset;
+                let pipe = error.kind() == ErrorKind::BrokenPipe && !self.shut;
+                self.view.reset |= pipe || error.kind() == ErrorKind::ConnectionReset;
                 0
             }
         }
@@ -205,6 +217,7 @@ impl Subject for Kernel<'_> {
         let socket = Socket::new(domain, Type::STREAM, None).map_err(|e| e.to_string())?;
         socket.set_nonblocking(true).map_err(|e| e.to_string())?;
         socket.set_tcp_nodelay(true).map_err(|e| e.to_string())?;
+        socket.set_out_of_band_inline(true).map_err(|e| e.to_string())?;
         socket.bind(&self.path.local.into()).map_err(|e| e.to_string())?;
         let remote: SocketAddr = self.path.remote;
         match socket.connect(&remote.into()) {
@@ -239,6 +252,7 @@ impl Subject for Kernel<'_> {
                 let socket = self.socket.as_ref().expect("checked");
                 // An error says that it is over.
                 let _ = socket.shutdown(std::net::Shutdown::Write);
+                self.shut = true;
                 0
             }
             Event::Close => {
@@ -277,6 +291,8 @@ impl Subject for Kernel<'_> {
 
     fn view(&mut self) -> Result<View, String> {
         while self.read(1 << 20)? > 0 {}
+        let error = self.socket.as_ref().and_then(|socket| socket.take_error().ok().flatten());
+        self.view.reset |= error.is_some();
         Ok(self.view.clone())
     }
 }

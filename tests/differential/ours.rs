@@ -73,11 +73,14 @@ impl Subject for Ours {
             return Ok(Some(0));
         }
         let unread = self.world.facade().status(conn).map_or(0, |status| status.unread);
+        if matches!(event, Event::Read(_)) && unread == 0 {
+            return Ok(Some(0));
+        }
         self.world.post(conn, message)?;
         Ok(match event {
             Event::Write(_) => Some(self.result(conn)),
             Event::Read(_) => {
-                let n = if unread > 0 { self.result(conn) } else { 0 };
+                let n = self.result(conn);
                 self.read += n;
                 Some(n)
             }

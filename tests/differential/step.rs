@@ -20,8 +20,8 @@ impl fmt::Display for Number {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SynAnswer {
-    /// Relative to the number of the first SYN.
-    pub(crate) seq: i32,
+    /// Not the first one, and yet with the number of the first.
+    pub(crate) again: bool,
     pub(crate) ack: Option<Number>,
     pub(crate) mss: Option<u16>,
     pub(crate) sack: bool,
@@ -40,8 +40,10 @@ pub(crate) struct Step {
     pub(crate) fin: Option<i32>,
     /// Data, FIN or SYN that was sent before: where the first of it begins.
     pub(crate) again: Option<i32>,
-    /// The last acknowledgement of the step, and the sequence number that it was sent with.
-    pub(crate) ack: Option<(Number, i32)>,
+    /// The last acknowledgement of the step.
+    pub(crate) ack: Option<Number>,
+    /// The sequence number that it was sent with, if it came without data.
+    pub(crate) bare: Option<i32>,
     /// Its blocks.
     pub(crate) sack: Vec<(Number, Number)>,
     /// The timestamp that it echoes.
@@ -99,8 +101,8 @@ impl Step {
             (Field::Data, self.data.as_ref().map_or_else(none, data)),
             (Field::Fin, number(&self.fin)),
             (Field::Again, number(&self.again)),
-            (Field::Ack, self.ack.map_or_else(none, |(ack, _)| ack.to_string())),
-            (Field::Seq, number(&self.ack.map(|(_, seq)| seq))),
+            (Field::Ack, self.ack.map_or_else(none, |ack| ack.to_string())),
+            (Field::Seq, number(&self.bare)),
             (Field::Sack, listed(blocks)),
             (Field::Echo, self.echo.map_or_else(none, |echo| echo.to_string())),
             (Field::Returned, self.returned.map_or_else(none, |n| n.to_string())),

@@ -17,6 +17,9 @@ pub(crate) struct Tester<'a> {
     path: Path,
     /// The TCP's initial sequence number, once it has said it.
     iss: Option<u32>,
+    /// The tester's own, as the TCP took it: what it acknowledges first is the SYN.
+    irs: u32,
+    opening: bool,
     /// What it acknowledged last, and the right edge of its window.
     next: u32,
     edge: u32,
@@ -37,6 +40,8 @@ impl Tester<'_> {
             sequence,
             path,
             iss: None,
+            irs: start,
+            opening: true,
             next: start,
             edge: start,
             scale: 0,
@@ -71,7 +76,7 @@ impl Tester<'_> {
         }
         // The first byte follows the SYN.
         let text = if shape.flags & SYN != 0 { seq.wrapping_add(1) } else { seq };
-        let at = text.wrapping_sub(self.sequence.start.wrapping_add(1));
+        let at = text.wrapping_sub(self.irs.wrapping_add(1));
         let byte = |i: u32| stream_byte(u64::from(at.wrapping_add(i)));
         Segment {
             src_port: self.path.remote.port(),
@@ -119,7 +124,17 @@ impl Tester<'_> {
     }
 
     fn answer(&mut self, answer: &Segment, step: &mut Step) -> Result<(), String> {
-        let iss = if answer.has(SYN) { *self.iss.get_or_insert(answer.seq) } else { self.base() };
+        let again = self.iss == Some(answer.seq);
+        if answer.has(SYN) && !again {
+            // A connection begins, maybe not the first of this sequence.
+            (self.iss, self.max, self.una) = (Some(answer.seq), answer.seq, answer.seq);
+            self.opening = true;
+        }
+        if self.opening && answer.has(ACK) && !answer.has(RST) {
+            self.opening = false;
+            self.irs = answer.ack.wrapping_sub(1);
+        }
+        let iss = self.base();
         let from = answer.seq.wrapping_sub(iss) as i32;
         let ack = answer.has(ACK).then(|| self.number(answer.ack));
         if answer.has(RST) {
@@ -130,13 +145,10 @@ impl Tester<'_> {
         let timestamps = answer.timestamps();
         self.stamp = timestamps.map_or(self.stamp, |(val, _)| Some(val));
         let end = answer.seq.wrapping_add(answer.seq_len());
-        if self.max == 0 {
-            (self.max, self.una) = (answer.seq, answer.seq);
-        }
         let new = end.wrapping_sub(self.max) as i32;
         if answer.has(SYN) {
             step.syns.push(SynAnswer {
-                seq: from,
+                again,
                 ack,
                 mss: answer.mss(),
                 sack: answer.options.contains(&TcpOption::SackPermitted),
@@ -155,7 +167,8 @@ impl Tester<'_> {
             let scale = if answer.has(SYN) { 0 } else { self.scale };
             self.next = answer.ack;
             self.edge = answer.ack.wrapping_add(u32::from(answer.window) << scale);
-            step.ack = Some((ack, from));
+            step.ack = Some(ack);
+            step.bare = answer.is_pure_ack().then_some(from);
             step.echo = timestamps.map(|(_, ecr)| ecr);
             step.sack = self.blocks(answer);
         }
@@ -207,7 +220,7 @@ impl Tester<'_> {
         let near = |edge: &u32| (n.wrapping_sub(*edge) as i32).saturating_abs() <= NEAR_EDGE;
         match self.edges.iter().rev().find(|edge| near(edge)) {
             Some(edge) => Number::Edge(n.wrapping_sub(*edge) as i32),
-            None => Number::Start(n.wrapping_sub(self.sequence.start) as i32),
+            None => Number::Start(n.wrapping_sub(self.irs) as i32),
         }
     }
 }
