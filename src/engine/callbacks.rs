@@ -119,6 +119,13 @@ impl<A: App, D: Device> Engine<A, D> {
         if slot.app.is_none() {
             return;
         }
+        let rare = Pending::OFFER | Pending::DRAIN | Pending::TIMER | Pending::SPACE;
+        if !slot.pending.intersects(rare) {
+            if due(slot, Pending::DATA) {
+                self.call(index, |app, conn, rx, tx| app.on_data(conn, rx, tx));
+            }
+            return;
+        }
         let mut offer = due(slot, Pending::OFFER);
         if due(slot, Pending::DRAIN) {
             offer = true;
@@ -150,6 +157,7 @@ impl<A: App, D: Device> Engine<A, D> {
         f: impl FnOnce(&mut A, &mut A::Conn, &mut Rx<'_>, &mut Tx<'_>),
     ) {
         let slot = self.slots.at(index);
+        let urgent = slot.urgent_past(&mut self.io);
         let Some(conn) = slot.app.as_mut() else { return };
         let mut commands = Commands::default();
         let mut rx = Rx {
@@ -157,6 +165,7 @@ impl<A: App, D: Device> Engine<A, D> {
             inbox: &mut slot.inbox,
             owner: slot.id,
             fin: slot.tcb.state.peer_has_finished(),
+            urgent,
         };
         let mut tx = Tx {
             context: TxContext {
