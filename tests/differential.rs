@@ -29,14 +29,15 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-use event::Sequence;
+use event::{Event, Sequence};
 use freedoms::{FREEDOMS, Judgement, judge};
 use kernel::Wire;
 use ours::Ours;
 use segments::path::Path;
 use sidestep::device::{Pool, PoolConfig, Tap, TapConfig};
 use sidestep::runtime::lab::Lab;
-use subject::Run;
+use step::{Number, Step};
+use subject::{Run, View};
 
 const SEEDS: u64 = 400;
 /// Failures after which the rest is not run.
@@ -153,6 +154,26 @@ fn run_all(wire: &mut Wire) {
         }
     }
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// The judge must be able to condemn: of plain data, nothing but the same ACK will do.
+#[test]
+fn what_no_freedom_covers_is_a_difference() {
+    let orderly = |seed: &u64| {
+        let events = &Sequence::from_seed(*seed).events;
+        matches!(events[..], [Event::Segment(_), Event::Segment(_), ..])
+    };
+    let seed = (0..).find(orderly).expect("one of the first");
+    let sequence = Sequence { timestamps: false, ..Sequence::from_seed(seed) };
+    let plain = |ack: Option<i32>| {
+        let step = Step { ack: ack.map(Number::Start), ..Step::default() };
+        let view = View { opened: true, ..View::default() };
+        Run { steps: vec![Step::default(), step], view, trace: Vec::new() }
+    };
+    assert!(judge(&sequence, &plain(Some(1)), &plain(Some(1))).is_ok());
+    for (ours, kernel) in [(Some(1), Some(2)), (Some(1), None), (None, Some(1))] {
+        assert!(judge(&sequence, &plain(ours), &plain(kernel)).is_err(), "{ours:?} {kernel:?}");
+    }
 }
 
 #[test]

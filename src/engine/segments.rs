@@ -199,7 +199,8 @@ impl<C> Slot<C> {
     fn join_out_of_order<D: Device>(&mut self, io: &mut Io<D>) {
         while let Some(at) = self.out_of_order.front().some() {
             let seq = Seq(io.pool.seq(at));
-            if seq.after(self.tcb.rcv_nxt) {
+            let left = self.tcb.text_left();
+            if seq.after(self.tcb.rcv_nxt) || left == 0 {
                 return;
             }
             let Some(mut frame) = self.out_of_order.pop_front(&io.pool, Place::Received) else {
@@ -208,6 +209,7 @@ impl<C> Slot<C> {
             let known = (seq.distance_to(self.tcb.rcv_nxt) as usize).min(frame.len());
             frame.advance(known);
             self.came_twice(seq, seq + known as u32);
+            frame.truncate(frame.len().min(left as usize));
             if frame.is_empty() {
                 io.pool.release(frame);
             } else {
@@ -218,9 +220,11 @@ impl<C> Slot<C> {
 
     /// RFC 2883 section 4.2: the first part of a segment that came before is reported.
     fn came_twice(&mut self, from: Seq, to: Seq) {
-        if to.after(from) && self.duplicate.is_none() {
-            self.duplicate = Some((from, to));
-        }
+        self.duplicate = match self.duplicate {
+            Some((first, end)) if end == from => Some((first, to)),
+            None if to.after(from) => Some((from, to)),
+            before => before,
+        };
     }
 
     /// Keeps a segment beyond a hole, without what is there already.

@@ -59,6 +59,14 @@ impl Tcb {
         });
     }
 
+    /// Bytes that the stream can still have: up to the peer's FIN, if that is known.
+    pub(crate) fn text_left(&self) -> u32 {
+        if !self.has(Facts::PEER_FIN_KNOWN) {
+            return u32::MAX;
+        }
+        self.rcv_nxt.distance_to(self.peer_fin)
+    }
+
     /// `bytes` in order were put into the receive queue: RCV.NXT advances.
     pub(crate) fn delivered(&mut self, bytes: u32) {
         self.rcv_nxt += bytes;

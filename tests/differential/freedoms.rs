@@ -15,6 +15,8 @@ pub(crate) struct Case<'a> {
     pub(crate) kernel: &'a Step,
     /// What the kernel did before.
     pub(crate) earlier: &'a [Step],
+    /// Whether the connection was established at the end, with us and with the kernel.
+    pub(crate) opened: (bool, bool),
 }
 
 pub(crate) struct Freedom {
@@ -95,7 +97,7 @@ pub(crate) const FREEDOMS: [Freedom; 29] = [
     },
     Freedom {
         name: "echo of a segment that ends where the window begins",
-        reason: "RFC 9293 section 3.10.7.4, table 6: it is outside, and by RFC 7323 section 5.3 its \
+        reason: "RFC 9293 section 3.10.7.4, table 6: outside, and by RFC 7323 section 5.3 its \
                  timestamp is not recorded. The kernel takes it for one inside.",
         excuses: |case| case.is(&[Field::Echo]) && case.before(ends_at_window),
         parts: false,
@@ -131,8 +133,8 @@ pub(crate) const FREEDOMS: [Freedom; 29] = [
     },
     Freedom {
         name: "SACK blocks beside data",
-        reason: "RFC 2018 section 4 wants the option in every ACK that it may help. We leave it out \
-                 of full segments rather than cut them anew; the kernel cuts them.",
+        reason: "RFC 2018 section 4 wants the option where it helps. We leave it out of full \
+                 segments rather than cut them anew; the kernel cuts them.",
         excuses: |case| case.is(&[Field::Sack]) && case.ours.data.is_some(),
         parts: false,
     },
@@ -170,20 +172,13 @@ pub(crate) const FREEDOMS: [Freedom; 29] = [
         parts: false,
     },
     Freedom {
-        name: "the right edge in a handshake",
-        reason: "RFC 9293 section 3.10.7.4, table 6: the first number behind the window is outside. \
-                 The kernel takes an empty segment there for one inside.",
+        name: "beyond the right edge",
+        reason: "RFC 9293 section 3.10.7.4, table 6: outside, or cut off there. The kernel takes \
+                 what begins at the edge or a little behind it.",
         excuses: |case| {
-            let at_edge = |shape: &Shape| shape.seq == (SeqFrom::Edge, 0) && shape.len == 0;
-            case.shape().is_some_and(at_edge)
-        },
-        parts: true,
-    },
-    Freedom {
-        name: "text beyond the right edge",
-        reason: "RFC 9293 section 3.10.7.4: it is cut off. The kernel keeps it if there is memory.",
-        excuses: |case| {
-            case.is(&[Field::Sack]) && case.shape().is_some_and(|s| s.seq.0 == SeqFrom::Edge)
+            let len = |shape: &Shape| i32::from(shape.len);
+            let beyond = |s: &Shape| s.seq.1 >= 0 || s.seq.1 + len(s) > 0;
+            case.shape().is_some_and(|shape| shape.seq.0 == SeqFrom::Edge && beyond(shape))
         },
         parts: true,
     },
@@ -200,13 +195,16 @@ pub(crate) const FREEDOMS: [Freedom; 29] = [
     Freedom {
         name: "text after close",
         reason: "RFC 9293 section 3.6.1, SHLD-3: it resets the connection. Our application sees it \
-                 when it is in order; the kernel at once.",
-        excuses: |case| case.closed() && case.shape().is_some_and(|shape| shape.len > 0),
+                 when it is in order; the kernel at once, and resets for a FIN out of order too.",
+        excuses: |case| {
+            let new = |shape: &Shape| shape.len > 0 || shape.flags & FIN != 0;
+            case.closed() && case.shape().is_some_and(new)
+        },
         parts: true,
     },
     Freedom {
         name: "two ends of one stream",
-        reason: "RFC 9293 knows of one FIN. We believe the first that comes, and nothing beyond \
+        reason: "RFC 9293 knows of one FIN. We believe the last that came, and nothing beyond \
                  it; the kernel the first that is in order.",
         excuses: |case| {
             let ahead = |shape: &Shape| shape.flags & FIN != 0 && shape.seq.1 > 0;
@@ -216,10 +214,12 @@ pub(crate) const FREEDOMS: [Freedom; 29] = [
         parts: true,
     },
     Freedom {
-        name: "timestamp of a RST",
-        reason: "RFC 7323 section 5.2: PAWS leaves RSTs alone, and so do we all the way. The kernel \
-                 records their timestamps in TIME-WAIT.",
-        excuses: |case| case.is(&[Field::Echo]) && case.before(|s| s.flags & RST != 0),
+        name: "timestamps in TIME-WAIT",
+        reason: "RFC 6191 section 2 needs the last one of the connection. We keep that of before \
+                 TIME-WAIT; the kernel goes on recording, from RSTs too.",
+        excuses: |case| {
+            case.is(&[Field::Echo]) && case.finished() && case.before(|s| s.flags & FIN != 0)
+        },
         parts: false,
     },
     Freedom {
@@ -233,10 +233,22 @@ pub(crate) const FREEDOMS: [Freedom; 29] = [
         parts: true,
     },
     Freedom {
-        name: "RST in FIN-WAIT-2 after close",
+        name: "RST to what is nearly gone",
         reason: "RFC 5961 section 3.2: one that is not exact is challenged. The kernel keeps too \
-                 little of such a connection for that.",
-        excuses: |case| case.closed() && case.has(RST) && case.kernel.ack.is_none(),
+                 little of a connection that is closed, or in TIME-WAIT, for that.",
+        excuses: |case| case.finished() && case.has(RST) && case.kernel.ack.is_none(),
+        parts: true,
+    },
+    Freedom {
+        name: "abort in CLOSING and LAST-ACK",
+        reason: "RFC 9293 section 3.10.5: nothing is sent. The kernel sends a RST if text was not \
+                 read or sent, we always do: the peer may still wait for our FIN.",
+        excuses: |case| {
+            matches!(case.event(), Some(Event::Abort | Event::Close))
+                && case.is(&[Field::Reset])
+                && case.kernel.resets.is_empty()
+                && case.before(|shape| shape.flags & FIN != 0)
+        },
         parts: true,
     },
     Freedom {
@@ -316,8 +328,8 @@ pub(crate) const FREEDOMS: [Freedom; 29] = [
     },
     Freedom {
         name: "impossible ACKs in TIME-WAIT",
-        reason: "RFC 9293 section 3.10.7.4, fifth: an ACK of what was never sent is answered; of \
-                 TIME-WAIT it says only that the FIN comes again. The kernel looks at nothing else.",
+        reason: "RFC 9293 section 3.10.7.4, fifth: an ACK of what was never sent is answered; in \
+                 TIME-WAIT, only the FIN. The kernel looks at nothing else there.",
         excuses: |case| {
             let never_sent = |shape: &Shape| shape.ack.1 > 0 && shape.len == 0;
             case.kernel.ack.is_none()
@@ -334,15 +346,15 @@ pub(crate) const FREEDOMS: [Freedom; 29] = [
             let challenged = |step: &Step| step.syns.is_empty() && step.ack == FIRST;
             case.sequence.timestamps
                 && !case.sequence.active
-                && case.kernel.ack == FIRST
+                && case.opened == (true, false)
                 && case.earlier.iter().any(challenged)
         },
         parts: true,
     },
     Freedom {
         name: "reading up to the urgent mark",
-        reason: "RFC 6093 section 4 has urgent data in line. The kernel's read ends at the mark all \
-                 the same.",
+        reason: "RFC 6093 section 4 has urgent data in line. The kernel's read ends at the mark \
+                 all the same.",
         excuses: |case| case.is(&[Field::Returned]) && case.before(|s| s.flags & URG != 0),
         parts: false,
     },
@@ -355,10 +367,11 @@ pub(crate) fn judge(
     kernel_run: &Run,
 ) -> Result<Judgement, String> {
     let mut judgement = Judgement { used: Vec::new(), whole: true };
+    let opened = (our_run.view.opened, kernel_run.view.opened);
     for (at, (a, b)) in our_run.steps.iter().zip(&kernel_run.steps).enumerate() {
         for Difference { field, ours, kernel } in a.differences(b) {
             let earlier = &kernel_run.steps[..at];
-            let case = Case { sequence, at, field, ours: a, kernel: b, earlier };
+            let case = Case { sequence, at, field, ours: a, kernel: b, earlier, opened };
             let Some(freedom) = FREEDOMS.iter().find(|freedom| (freedom.excuses)(&case)) else {
                 return Err(format!("step {at}: {field:?}: ours {ours}, the kernel's {kernel}"));
             };
@@ -374,7 +387,15 @@ pub(crate) fn judge(
     };
     let none = Step::default();
     let at = sequence.events.len();
-    let case = Case { sequence, at, field: Field::View, ours: &none, kernel: &none, earlier: &[] };
+    let case = Case {
+        sequence,
+        at,
+        field: Field::View,
+        ours: &none,
+        kernel: &none,
+        earlier: &kernel_run.steps,
+        opened,
+    };
     let Some(freedom) = FREEDOMS.iter().find(|freedom| (freedom.excuses)(&case)) else {
         return Err(difference);
     };

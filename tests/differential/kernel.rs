@@ -282,7 +282,8 @@ impl Subject for Kernel<'_> {
             self.wire.tap.wait(Some(end - now), &self.wire.waker);
         }
         if let Some(socket) = &self.socket {
-            self.view.opened |= socket.peer_addr().is_ok();
+            // What is not yet established refuses to send, be it nothing at all.
+            self.view.opened = self.view.opened || SockRef::from(socket).send(&[]).is_ok();
         } else if !self.view.opened {
             self.accept();
         }
@@ -290,6 +291,9 @@ impl Subject for Kernel<'_> {
     }
 
     fn view(&mut self) -> Result<View, String> {
+        if !self.view.opened {
+            return Ok(View::default());
+        }
         while self.read(1 << 20)? > 0 {}
         let error = self.socket.as_ref().and_then(|socket| socket.take_error().ok().flatten());
         self.view.reset |= error.is_some();

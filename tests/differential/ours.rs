@@ -26,7 +26,12 @@ pub(crate) struct Ours {
 
 impl Ours {
     pub(crate) fn new(sequence: &Sequence, path: Path) -> Ours {
-        let tcp = TcpConfig { delayed_ack: Duration::from_millis(1), ..TcpConfig::default() };
+        let tcp = TcpConfig {
+            delayed_ack: Duration::from_millis(1),
+            // No limit of answers, as in the kernel's settings.
+            answer_interval: Duration::ZERO,
+            ..TcpConfig::default()
+        };
         let mut settings = Settings::default();
         settings.tcp = tcp;
         let world = World::new(&settings, path, !sequence.active);
