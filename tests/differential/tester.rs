@@ -27,6 +27,7 @@ pub(crate) struct Tester<'a> {
     /// What it has sent, and how much of it the tester has acknowledged.
     max: u32,
     una: u32,
+    /// The timestamp of its SYN.
     stamp: Option<u32>,
     clock: u32,
     /// Edges that were sent to: the windows of two TCPs differ.
@@ -143,7 +144,10 @@ impl Tester<'_> {
             return Ok(());
         }
         let timestamps = answer.timestamps();
-        self.stamp = timestamps.map_or(self.stamp, |(val, _)| Some(val));
+        if answer.has(SYN) {
+            // The one that is echoed: later ones say nothing that this one doesn't.
+            self.stamp = timestamps.map(|(val, _)| val);
+        }
         let end = answer.seq.wrapping_add(answer.seq_len());
         let new = end.wrapping_sub(self.max) as i32;
         if answer.has(SYN) {
