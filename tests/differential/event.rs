@@ -37,7 +37,7 @@ pub(crate) enum Stamp {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
-    pub(crate) flags: u8,
+    pub(crate) flags: u16,
     pub(crate) seq: (SeqFrom, i32),
     pub(crate) ack: (AckFrom, i32),
     pub(crate) len: u16,

@@ -41,7 +41,7 @@ impl Case<'_> {
         }
     }
 
-    fn has(&self, flags: u8) -> bool {
+    fn has(&self, flags: u16) -> bool {
         self.shape().is_some_and(|shape| shape.flags & flags == flags)
     }
 

@@ -51,7 +51,7 @@ impl Sequence {
     }
 }
 
-fn plain(flags: u8, len: u16) -> Shape {
+fn plain(flags: u16, len: u16) -> Shape {
     Shape {
         flags,
         seq: (SeqFrom::Next, 0),

@@ -89,6 +89,7 @@ impl Tester<'_> {
             urgent: shape.urgent,
             options: self.options(shape),
             payload: (0..u32::from(shape.len)).map(byte).collect(),
+            ..Segment::default()
         }
     }
 
