@@ -84,6 +84,10 @@ bitflags! {
         const PROBE_OUT = 1 << 18;
         /// That probe was a retransmission (TLP.is_retrans).
         const PROBE_AGAIN = 1 << 19;
+        /// What is in flight is what the last ACK left of it: nothing was sent since.
+        const TAIL = 1 << 20;
+        /// A tail loss probe was in vain: the peer only took its time to acknowledge.
+        const LATE_ACKS = 1 << 21;
         /// There is a row of what the connection has of its own ([`Own`](super::Own)).
         const OWN = 1 << 31;
     }
