@@ -7,7 +7,7 @@ use super::slots::{Pending, Slot};
 use super::{Engine, Target};
 use crate::app::{App, Close};
 use crate::device::{Device, Frame, FrameQueue, FrameRef, Place, Pool};
-use crate::tcp::{self, Answer, Drop, Event, Facts, Outcome, Payload};
+use crate::tcp::{self, Answer, Drop, Event, Facts, Outcome, Payload, State};
 use crate::wire::Seq;
 use crate::wire::tcp::{Flags, Segment};
 
@@ -293,7 +293,8 @@ impl<C> Slot<C> {
             io.counters.inc(drop_counter(drop));
             let end = segment.seq + u32::from(segment.payload_len);
             let is_text = segment.payload_len > 0 && !segment.flags.contains(Flags::SYN);
-            if is_text && end.at_or_before(self.tcb.rcv_nxt) {
+            let is_known = self.tcb.state != State::SynSent;
+            if is_text && is_known && end.at_or_before(self.tcb.rcv_nxt) {
                 self.duplicate = Some((segment.seq, end));
             }
         }

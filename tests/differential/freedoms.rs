@@ -77,7 +77,7 @@ fn ends_at_window(shape: &Shape) -> bool {
     shape.seq.0 == SeqFrom::Next && len > 0 && shape.seq.1 + len == 0
 }
 
-pub(crate) const FREEDOMS: [Freedom; 30] = [
+pub(crate) const FREEDOMS: [Freedom; 32] = [
     Freedom {
         name: "segments without timestamps",
         reason: "RFC 7323 section 3.2: where both have timestamps, a segment without one SHOULD be \
@@ -171,7 +171,7 @@ pub(crate) const FREEDOMS: [Freedom; 30] = [
         excuses: |case| {
             let len = |shape: &Shape| i32::from(shape.len);
             let beyond = |s: &Shape| s.seq.1 >= 0 || s.seq.1 + len(s) > 0;
-            case.shape().is_some_and(|shape| shape.seq.0 == SeqFrom::Edge && beyond(shape))
+            case.before(|shape| shape.seq.0 == SeqFrom::Edge && beyond(shape))
         },
         parts: true,
     },
@@ -226,10 +226,32 @@ pub(crate) const FREEDOMS: [Freedom; 30] = [
         parts: true,
     },
     Freedom {
-        name: "RST to what is nearly gone",
-        reason: "RFC 5961 section 3.2: one that is not exact is challenged. The kernel keeps too \
-                 little of a connection that is closed, or in TIME-WAIT, for that.",
-        excuses: |case| case.finished() && case.has(RST) && case.kernel.ack.is_none(),
+        name: "RST and SYN to what is nearly gone",
+        reason: "RFC 5961 sections 3.2 and 4.2: challenged, if inside of the window. The kernel \
+                 keeps too little of a connection that is closed, or in TIME-WAIT, for that.",
+        excuses: |case| case.finished() && (case.has(RST) || case.has(SYN)),
+        parts: true,
+    },
+    Freedom {
+        name: "tail loss probes",
+        reason: "RFC 8985 section 7: after two round trips or so. The kernel's are off here, as \
+                 its clock is the machine's.",
+        excuses: |case| {
+            case.is(&[Field::Again])
+                && case.kernel.again.is_none()
+                && case.event() != Some(&Event::Wait)
+        },
+        parts: false,
+    },
+    Freedom {
+        name: "windows of bytes and of packets",
+        reason: "RFC 5681 section 2 counts the congestion window in bytes. The kernel counts \
+                 packets: after a timeout it sends nothing beside the first.",
+        excuses: |case| {
+            let so_far = &case.sequence.events[..case.at];
+            case.is(&[Field::Data, Field::Fin, Field::Ack, Field::Echo])
+                && so_far.contains(&Event::Wait)
+        },
         parts: true,
     },
     Freedom {
@@ -400,9 +422,15 @@ fn difference_of_views(sequence: &Sequence, ours: &View, kernel: &View) -> Optio
     if sequence.events.iter().any(|event| matches!(event, Event::Close | Event::Abort)) {
         return None;
     }
-    // A reset takes what was not read, and the end with it (RFC 9293 section 3.10.7.4).
-    let same =
-        if ours.reset && kernel.reset { ours.opened == kernel.opened } else { ours == kernel };
+    // A reset takes what was not read, and the end with it (RFC 9293 section 3.10.7.4). After the
+    // end, sockets don't tell it from that.
+    let same = if ours.reset && kernel.reset {
+        ours.opened == kernel.opened
+    } else if ours.fin && kernel.fin {
+        ours.read == kernel.read
+    } else {
+        ours == kernel
+    };
     (!same).then(|| format!("the application: ours {ours:?}, the kernel's {kernel:?}"))
 }
 
