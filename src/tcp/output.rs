@@ -172,6 +172,7 @@ impl Tcb {
     pub(crate) fn syn_never_left(&mut self) {
         self.snd_nxt = self.snd_una;
         self.snd_max = self.snd_una;
+        self.tries = 0;
         self.facts -= Facts::TIMING | Facts::RETRANSMIT_ARMED;
     }
 
