@@ -123,12 +123,12 @@ impl<C> Slot<C> {
     /// Whether the segment is the one that nearly every segment is: the next, on a connection where
     /// nothing is missing either way.
     #[inline]
-    fn is_predicted<D>(&self, segment: &Segment, io: &Io<D>) -> bool {
+    fn is_predicted<D: Device>(&self, segment: &Segment, io: &Io<D>) -> bool {
         self.tcb.is_usual()
             && self.tcb.predicts(segment)
             && self.recovery.is_none()
             && self.out_of_order.is_empty()
-            && io.pool.free_for_receive() > 0
+            && io.may_receive()
     }
 
     /// A [predicted](Slot::is_predicted) segment arrives.
