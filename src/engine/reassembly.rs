@@ -56,18 +56,30 @@ impl<C> Slot<C> {
     pub(super) fn join_out_of_order<D: Device>(&mut self, io: &mut Io<D>) {
         while let Some(at) = self.out_of_order.front().some() {
             let seq = Seq(io.pool.seq(at));
-            if seq.after(self.tcb.rcv_nxt) {
+            let left = self.tcb.text_left();
+            if seq.after(self.tcb.rcv_nxt) || left == 0 {
                 return;
             }
             let Some(mut frame) = self.remove_out_of_order(FrameRef::NONE, io) else { return };
             let known = (seq.distance_to(self.tcb.rcv_nxt) as usize).min(frame.len());
             frame.advance(known);
+            self.came_twice(seq, seq + known as u32);
+            frame.truncate(frame.len().min(left as usize));
             if frame.is_empty() {
                 io.pool.release(frame);
             } else {
                 self.deliver(frame, io);
             }
         }
+    }
+
+    /// RFC 2883 section 4.2: the first part of a segment that came before is reported.
+    fn came_twice(&mut self, from: Seq, to: Seq) {
+        self.duplicate = match self.duplicate {
+            Some((first, end)) if end == from => Some((first, to)),
+            None if to.after(from) => Some((from, to)),
+            before => before,
+        };
     }
 
     /// Keeps a segment beyond a hole, without what is there already.
@@ -186,7 +198,9 @@ impl<C> Slot<C> {
         if let Some(before) = before.some() {
             let (_, end) = span(&io.pool, before);
             if end.after(start) {
-                frame.advance((start.distance_to(end) as usize).min(frame.len()));
+                let known = (start.distance_to(end) as usize).min(frame.len());
+                frame.advance(known);
+                self.came_twice(seq, seq + known as u32);
                 start = end;
             }
         }
@@ -200,6 +214,7 @@ impl<C> Slot<C> {
             if first.at_or_after(end) {
                 break;
             }
+            self.came_twice(first, last.min(end));
             if last.after(end) {
                 frame.truncate(start.distance_to(first) as usize);
                 break;

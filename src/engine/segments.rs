@@ -7,8 +7,8 @@ use super::slots::{Pending, Slot};
 use super::{Engine, Target};
 use crate::app::{App, Close};
 use crate::device::{Device, Frame, FrameQueue, FrameRef, Place, Pool};
-use crate::tcp::{self, Answer, Drop, Event, Facts, Outcome, Payload};
-use crate::wire::tcp::Segment;
+use crate::tcp::{self, Answer, Drop, Event, Facts, Outcome, Payload, State};
+use crate::wire::tcp::{Flags, Segment};
 
 /// Payloads up to this long are copied behind the unread bytes before them if they fit there: many
 /// small segments must not hold a frame each.
@@ -80,7 +80,11 @@ impl<A: App, D: Device> Engine<A, D> {
             slot.note_acknowledged(io);
         }
         slot.acknowledged(outcome.acked, io);
-        slot.sacks_arrive(segment, outcome.acked > 0, io);
+        if slot.tcb.has(Facts::SACK) {
+            slot.sacks_arrive(segment, outcome.acked > 0, io);
+        } else {
+            slot.plain_ack_arrives(segment, &outcome, io);
+        }
         if ecn {
             slot.marks_arrive(segment, &outcome, sacked, io);
         }
@@ -92,12 +96,14 @@ impl<A: App, D: Device> Engine<A, D> {
         let event = match fin {
             Some(event) => {
                 slot.pending |= Pending::DATA;
+                // Nothing of the stream lies behind its end.
+                slot.out_of_order.clear(&io.pool, Place::Received);
                 if event == Event::Nothing { outcome.event } else { event }
             }
             None => outcome.event,
         };
         slot.answer(segment, &outcome, io);
-        if outcome.retransmit {
+        if outcome.retransmit && slot.tcb.has(Facts::RECOVERY) {
             slot.retransmit_first(io);
         }
         match event {
@@ -118,12 +124,12 @@ impl<C> Slot<C> {
     /// Whether the segment is the one that nearly every segment is: the next, on a connection where
     /// nothing is missing either way.
     #[inline]
-    fn is_predicted<D>(&self, segment: &Segment, io: &Io<D>) -> bool {
+    fn is_predicted<D: Device>(&self, segment: &Segment, io: &Io<D>) -> bool {
         self.tcb.is_usual()
             && self.tcb.predicts(segment)
             && self.recovery.is_none()
             && self.out_of_order.is_empty()
-            && io.pool.free_for_receive() > 0
+            && io.may_receive()
     }
 
     /// A [predicted](Slot::is_predicted) segment arrives.
@@ -197,7 +203,7 @@ impl<C> Slot<C> {
         let needs_no_frame = !self.out_of_order.is_empty()
             || tail_for(&io.pool, &self.inbox.queue, frame.len()).is_some();
         let fills = seq == self.tcb.rcv_nxt && needs_no_frame;
-        if io.pool.free_for_receive() == 0 && !fills {
+        if !io.may_receive() && !fills {
             // The last frames are for what frees others: the ACK counted, the payload comes again.
             // What fills a hole frees what lies behind it; what fits behind unread bytes is copied.
             io.counters.inc(Counter::DropNoRoom);
@@ -241,7 +247,9 @@ impl<C> Slot<C> {
         if let Some(drop) = outcome.drop {
             io.counters.inc(drop_counter(drop));
             let end = segment.seq + u32::from(segment.payload_len);
-            if segment.payload_len > 0 && end.at_or_before(self.tcb.rcv_nxt) {
+            let is_text = segment.payload_len > 0 && !segment.flags.contains(Flags::SYN);
+            let is_known = self.tcb.state != State::SynSent;
+            if is_text && is_known && end.at_or_before(self.tcb.rcv_nxt) {
                 self.duplicate = Some((segment.seq, end));
             }
         }
