@@ -97,8 +97,13 @@ impl<A: App, D: Device> Engine<A, D> {
     }
 
     fn overflow(&mut self, segment: &Segment, flow: &Flow, hop: Hop) {
-        if self.config.overflow == Overflow::Reset
-            && self.io.may_reply()
+        if self.config.overflow == Overflow::Reset {
+            self.refuse(segment, flow, hop);
+        }
+    }
+
+    fn refuse(&mut self, segment: &Segment, flow: &Flow, hop: Hop) {
+        if self.io.may_reply()
             && let Some(reset) = stateless::closed(segment)
         {
             self.io.send_reset(flow, hop, reset.seq, reset.ack, Options::NONE);
@@ -149,7 +154,7 @@ impl<A: App, D: Device> Engine<A, D> {
             HalfOpenVerdict::Forget => self.forget_half_open(index, hash),
             HalfOpenVerdict::Reset => {
                 self.forget_half_open(index, hash);
-                self.overflow(segment, &entry.flow, hop);
+                self.refuse(segment, &entry.flow, hop);
             }
             // The handshake may have gone on with another core's SYN-ACK.
             HalfOpenVerdict::Refuse(Drop::BadAck, _) if self.is_for_others(&frame) => {}
@@ -158,7 +163,7 @@ impl<A: App, D: Device> Engine<A, D> {
                 let fields = Fields {
                     seq: entry.state.iss + 1,
                     ack: entry.state.irs + 1,
-                    flags: Flags::ACK,
+                    flags: entry.state.ack_flags(),
                     window: window as u16,
                     ecn: 0,
                     urgent: 0,
@@ -231,6 +236,7 @@ impl<A: App, D: Device> Engine<A, D> {
         self.demux.replace(hash, old.to_bits(), new.to_bits());
         self.half_open_wheel.cancel(index);
         self.half_open.remove(index);
+        self.slots.at(slot).start_counting(&mut self.io);
         self.accept_queue.push_back(slot);
         self.connection_arrives(slot, frame, segment, hop);
     }

@@ -36,6 +36,7 @@ mod link_local;
 mod neighbours;
 mod own;
 mod reconfigure;
+mod rows;
 mod scoreboard;
 mod segments;
 mod send;

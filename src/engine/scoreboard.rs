@@ -246,7 +246,9 @@ impl<C> Slot<C> {
         flags.set(Flags::FIN, last && self.tcb.has(Facts::FIN_SENT));
         flags.set(Flags::PSH, last);
         let len = io.pool.queued_len(at) as usize;
-        let fields = self.fields(Seq(io.pool.seq(at)), flags, len, io);
+        let mut fields = self.fields(Seq(io.pool.seq(at)), flags, len, io);
+        // Perhaps it was lost because of it (RFC 9768 section 3.2.3.2.2).
+        fields.options.accecn = None;
         let pool = io.pool.clone();
         let Slot { outbox, flow, hop, .. } = self;
         let send = |frame: &mut Frame| io.send(frame, flow, *hop, &fields);
@@ -258,6 +260,9 @@ impl<C> Slot<C> {
         io.pool.set_marks(at, (marks | Marks::RETRANSMITTED) - Marks::LOST);
         io.counters.inc(Counter::Retransmissions);
         self.advertised(&fields);
+        if self.tcb.ecn.is_on() {
+            self.told_marks(&fields, false, io);
+        }
         self.tcb.retransmitted(io.now);
         true
     }

@@ -13,11 +13,12 @@ use core::str::FromStr;
 
 use bitflags::bitflags;
 
+use super::accurate;
 use super::congestion::{Algorithm, CongestionControl};
 use super::outcome::Outcome;
 use super::tcb::{Facts, Tcb};
 use crate::time::Instant;
-use crate::wire::tcp::{Flags, Segment};
+use crate::wire::tcp::{AccEcn, Flags, Segment};
 
 /// The values of the ECN field of an IP header (RFC 3168 section 5).
 pub(crate) mod codepoint {
@@ -90,15 +91,6 @@ impl Ecn {
 }
 
 impl Ecn {
-    /// The same without AccECN.
-    pub(super) fn without_accurate(self) -> Ecn {
-        match self {
-            Ecn::Accurate | Ecn::AskClassic => Ecn::Classic,
-            Ecn::Accept => Ecn::AcceptClassic,
-            classic => classic,
-        }
-    }
-
     /// The same, asking for what it would agree to.
     pub(super) fn asking(self) -> Ecn {
         match self {
@@ -250,6 +242,19 @@ impl EcnFacts {
         }
     }
 
+    /// Whether our SYN-ACK may have an AccECN option, after so many retransmissions.
+    pub(super) fn syn_ack_option(self, tries: u8) -> Option<AccEcn> {
+        let may =
+            tries == 0 && self.contains(EcnFacts::ACCURATE) && !self.contains(EcnFacts::NO_OPTION);
+        may.then(accurate::first_option)
+    }
+
+    /// The flags of an acknowledgement from a connection that keeps no counters yet.
+    pub(super) fn first_ack_flags(self) -> Flags {
+        let accurate = self.contains(EcnFacts::ACCURATE);
+        if accurate { accurate::first_ace() } else { Flags::empty() }
+    }
+
     pub(crate) fn syn_ecn(self) -> u8 {
         self.bits() >> SYN_ECN_SHIFT
     }
@@ -314,6 +319,11 @@ impl Tcb {
         } else {
             self.ecn.syn_flags(self.tries)
         }
+    }
+
+    /// The AccECN option of our SYN-ACK of a simultaneous open.
+    pub(crate) fn syn_ack_option(&self) -> Option<AccEcn> {
+        self.ecn.syn_ack_option(self.tries)
     }
 
     /// What an ACK echoes.

@@ -11,6 +11,7 @@
 //! the engine moves frames, timers and callbacks accordingly. Sending is `output`'s: it looks at
 //! a connection and says what the next segment is.
 
+mod accurate;
 mod config;
 pub mod congestion;
 pub mod delivery_rate;
@@ -36,6 +37,7 @@ mod time_wait;
 mod timeout;
 pub mod validation;
 
+pub(crate) use accurate::{Accurate, Progress};
 pub use config::{TcpConfig, UserTimeoutLimits};
 pub(crate) use ecn::EcnFacts;
 pub use ecn::{Ecn, UnknownEcn};
