@@ -157,6 +157,14 @@ impl<C> Slot<C> {
             && io.accurate.get(self.id.slot()).is_some_and(|counters| counters.reflects)
     }
 
+    /// The flags of an ACK with nothing else to say.
+    pub(super) fn ecn_flags<D>(&self, io: &Io<D>) -> Flags {
+        if !self.is_accurate() {
+            return self.tcb.echo_flags();
+        }
+        io.accurate.get(self.id.slot()).map_or(Flags::empty(), Accurate::ace)
+    }
+
     /// What every segment after the handshake reports of the way here, with so much payload.
     pub(super) fn report_marks<D>(&self, fields: &mut Fields, payload: usize, io: &Io<D>) {
         if !self.is_accurate() {

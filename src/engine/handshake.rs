@@ -15,7 +15,7 @@ use crate::tcp::{
 };
 use crate::time::Tick;
 use crate::wire::Seq;
-use crate::wire::tcp::{Flags, Options, Segment};
+use crate::wire::tcp::{Options, Segment};
 
 /// A half-open connection: 64 bytes and its timer.
 #[derive(Clone, Copy, Debug)]
@@ -283,7 +283,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let fields = Fields {
             seq: waiting.state.snd_nxt,
             ack: waiting.state.rcv_nxt,
-            flags: Flags::ACK,
+            flags: waiting.state.flags(),
             window: waiting.state.window,
             ecn: 0,
             urgent: 0,
@@ -315,7 +315,7 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         let buffer = self.io.settings.config.receive_buffer;
         let (window, _) = slot.tcb.window_to_advertise(buffer, 0);
-        let state = TimeWait::new(&slot.tcb, window);
+        let state = TimeWait::new(&slot.tcb, window, slot.ecn_flags(&self.io));
         let expires = self.time_wait_end();
         match self.time_wait.insert(slot.flow, slot.hop, state, expires) {
             Some(new) => {

@@ -255,7 +255,8 @@ impl Accurate {
         // Half of the range ahead is behind: overtaken after all.
         let bytes = bytes.filter(|bytes| *bytes <= COUNTER_MASK / 2);
         let least = field.wrapping_sub(self.s_cep) & ACE_MASK;
-        let packets = safe_increment(least, bytes, progress);
+        // An option without this counter leaves it out because it did not move.
+        let packets = safe_increment(least, bytes.or(option.map(|_| 0)), progress);
         self.s_cep = self.s_cep.wrapping_add(packets);
         self.s_ceb = self.s_ceb.wrapping_add(bytes.unwrap_or(0));
         let Some(bytes) = bytes else {

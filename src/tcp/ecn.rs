@@ -190,12 +190,35 @@ impl EcnFacts {
         EcnFacts::of(asked.min(ecn.accepts())).with_syn_ecn(syn.ecn)
     }
 
+    /// The peer's SYN has crossed ours, sent so many times again: he has agreed to what ours asked
+    /// for, if to anything.
+    pub(super) fn crossing(self, syn: &Segment, ecn: Ecn, tries: u8) -> EcnFacts {
+        let peer = EcnFacts::answering(syn, ecn);
+        let both = match (self.kind().min(peer.kind()), tries) {
+            (Feedback::Accurate, _) => return peer,
+            (Feedback::Classic, 0) => EcnFacts::CLASSIC,
+            // RFC 3168 section 6.1.1: no ECT for who may have sent a SYN without.
+            (Feedback::Classic, _) => EcnFacts::CLASSIC | EcnFacts::NO_ECT,
+            (Feedback::None, _) => EcnFacts::empty(),
+        };
+        both.with_syn_ecn(syn.ecn)
+    }
+
+    fn kind(self) -> Feedback {
+        if self.contains(EcnFacts::ACCURATE) {
+            Feedback::Accurate
+        } else if self.contains(EcnFacts::CLASSIC) {
+            Feedback::Classic
+        } else {
+            Feedback::None
+        }
+    }
+
     /// A repeated SYN asks for another kind of feedback: no honest peer does, and the two would
     /// misunderstand each other (RFC 9768 section 3.1.5).
     pub(super) fn contradicts(self, syn: &Segment, ecn: Ecn) -> bool {
-        let kinds = EcnFacts::CLASSIC | EcnFacts::ACCURATE;
         let now = EcnFacts::answering(syn, ecn);
-        self.is_on() && now.is_on() && self & kinds != now & kinds
+        self.is_on() && now.is_on() && self.kind() != now.kind()
     }
 
     /// A valid SYN has come again.

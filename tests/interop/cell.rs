@@ -147,7 +147,7 @@ impl Cell {
             ("ECN", self.ecn, words.contains("ecn")),
         ];
         for (name, has, used) in options {
-            let both = has == Has::Both && (name != "ECN" || super::ours::ECN);
+            let both = has == Has::Both;
             if used != both {
                 let not = if both { "not " } else { "" };
                 return Err(format!("{name} is {not}in use: {socket}"));

@@ -119,6 +119,13 @@ fn rfc9768_a_2_2_an_option_tells_how_often_it_wrapped() {
 }
 
 #[test]
+fn rfc9768_3_2_3_3_what_an_option_leaves_out_has_not_moved() {
+    let mut without = ack(5, None);
+    without.options.accecn = Some(AccEcn::new(AccEcnOrder::Ect0First, &[16_001]));
+    assert_eq!(connection().feedback(&without, &progress(16)), Feedback::default());
+}
+
+#[test]
 fn bytes_that_were_estimated_are_not_counted_twice() {
     let mut counters = connection();
     assert_eq!(counters.feedback(&ack(5, Some(0)), &progress(1)).marked, 0);
