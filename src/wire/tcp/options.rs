@@ -156,7 +156,7 @@ impl Options {
 
     /// Whether nothing but timestamps can be in there: one check for the hot path.
     #[inline]
-    const fn is_plain(&self) -> bool {
+    pub(crate) const fn is_plain(&self) -> bool {
         let handshake = self.mss.is_some() | self.window_scale.is_some() | self.sack_permitted;
         let rare = self.user_timeout.is_some() | self.accecn.is_some();
         !(handshake | rare) & self.sack.is_empty()
