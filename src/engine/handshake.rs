@@ -97,13 +97,8 @@ impl<A: App, D: Device> Engine<A, D> {
     }
 
     fn overflow(&mut self, segment: &Segment, flow: &Flow, hop: Hop) {
-        if self.config.overflow == Overflow::Reset {
-            self.refuse(segment, flow, hop);
-        }
-    }
-
-    fn refuse(&mut self, segment: &Segment, flow: &Flow, hop: Hop) {
-        if self.io.may_reply()
+        if self.config.overflow == Overflow::Reset
+            && self.io.may_reply()
             && let Some(reset) = stateless::closed(segment)
         {
             self.io.send_reset(flow, hop, reset.seq, reset.ack, Options::NONE);
@@ -154,7 +149,11 @@ impl<A: App, D: Device> Engine<A, D> {
             HalfOpenVerdict::Forget => self.forget_half_open(index, hash),
             HalfOpenVerdict::Reset => {
                 self.forget_half_open(index, hash);
-                self.refuse(segment, &entry.flow, hop);
+                if self.io.may_reply() {
+                    // Exact for a peer in any state.
+                    let (seq, ack) = (entry.state.iss + 1, Some(entry.state.irs + 1));
+                    self.io.send_reset(&entry.flow, hop, seq, ack, Options::NONE);
+                }
             }
             // The handshake may have gone on with another core's SYN-ACK.
             HalfOpenVerdict::Refuse(Drop::BadAck, _) if self.is_for_others(&frame) => {}
