@@ -15,6 +15,7 @@ use bitflags::bitflags;
 
 use super::accurate;
 use super::congestion::{Algorithm, CongestionControl};
+use super::cookie;
 use super::outcome::Outcome;
 use super::tcb::{Facts, Tcb};
 use crate::time::Instant;
@@ -212,6 +213,26 @@ impl EcnFacts {
         } else {
             Feedback::None
         }
+    }
+
+    /// What a cookie keeps of it.
+    pub(super) fn in_cookie(self) -> cookie::Ecn {
+        if self.contains(EcnFacts::CLASSIC) {
+            cookie::Ecn::Classic
+        } else if self.contains(EcnFacts::ACCURATE) {
+            cookie::Ecn::Accurate
+        } else {
+            cookie::Ecn::None
+        }
+    }
+
+    /// From what a cookie has kept.
+    pub(super) fn from_cookie(kept: cookie::Ecn, ecn: Ecn) -> EcnFacts {
+        EcnFacts::of(match kept {
+            cookie::Ecn::Classic if ecn.accepts() >= Feedback::Classic => Feedback::Classic,
+            cookie::Ecn::Accurate if ecn.accepts() == Feedback::Accurate => Feedback::Accurate,
+            _ => Feedback::None,
+        })
     }
 
     /// A repeated SYN asks for another kind of feedback: no honest peer does, and the two would

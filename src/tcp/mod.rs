@@ -14,6 +14,7 @@
 mod accurate;
 mod config;
 pub mod congestion;
+pub mod cookie;
 pub mod delivery_rate;
 mod ecn;
 mod half_open;
