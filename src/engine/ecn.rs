@@ -96,6 +96,7 @@ impl<C> Slot<C> {
             (marked, segment.flags.contains(Flags::ECE))
         };
         if marked > 0 {
+            self.reduction_stands(io);
             io.counters.inc(Counter::CongestionMarksReported);
         }
         if self.tcb.take_marks(outcome, delivered, marked, reports, io.now) {
