@@ -262,7 +262,7 @@ fn the_kernel_and_we_count_each_others_marks() {
     let Some((_lab, host)) = stage() else { return };
     for (kernel, ours, we_open) in [(3, Ecn::Accept, false), (3, Ecn::Accurate, true)] {
         let Some(counts) = talk(&host, kernel, ours, we_open) else {
-            // Not println!, which the test harness keeps to itself. The kernel is not ours to choose.
+            // Not println!, which the test harness keeps to itself.
             let _ = writeln!(std::io::stdout(), "skipped: no tcp_ecn=3 in this kernel");
             return;
         };
