@@ -240,7 +240,7 @@ impl<A: App, D: Device> Engine<A, D> {
         if slot.tcb.state == State::TimeWait && matches!(why, Close::Finished | Close::Aborted) {
             self.enter_time_wait(index, &slot, hash);
         } else {
-            self.demux.remove(hash, super::Target::Connection(index).to_bits());
+            self.forget_flow(hash, super::Target::Connection(index), &slot.flow);
         }
         match (slot.app.take(), slot.role) {
             (Some(conn), _) => {
