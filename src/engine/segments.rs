@@ -81,7 +81,11 @@ impl<A: App, D: Device> Engine<A, D> {
             slot.note_acknowledged(io);
         }
         slot.acknowledged(outcome.acked, io);
-        slot.sacks_arrive(segment, outcome.acked > 0, io);
+        if slot.tcb.has(Facts::SACK) {
+            slot.sacks_arrive(segment, outcome.acked > 0, io);
+        } else {
+            slot.plain_ack_arrives(segment, &outcome, io);
+        }
         if ecn {
             slot.marks_arrive(segment, &outcome, sacked, io);
         }
@@ -100,7 +104,7 @@ impl<A: App, D: Device> Engine<A, D> {
             None => outcome.event,
         };
         slot.answer(segment, &outcome, io);
-        if outcome.retransmit {
+        if outcome.retransmit && slot.tcb.has(Facts::RECOVERY) {
             slot.retransmit_first(io);
         }
         match event {
@@ -121,12 +125,12 @@ impl<C> Slot<C> {
     /// Whether the segment is the one that nearly every segment is: the next, on a connection where
     /// nothing is missing either way.
     #[inline]
-    fn is_predicted<D>(&self, segment: &Segment, io: &Io<D>) -> bool {
+    fn is_predicted<D: Device>(&self, segment: &Segment, io: &Io<D>) -> bool {
         self.tcb.is_usual()
             && self.tcb.predicts(segment)
             && self.recovery.is_none()
             && self.out_of_order.is_empty()
-            && io.pool.free_for_receive() > 0
+            && io.may_receive()
     }
 
     /// A [predicted](Slot::is_predicted) segment arrives.
@@ -200,7 +204,7 @@ impl<C> Slot<C> {
         let needs_no_frame = !self.out_of_order.is_empty()
             || tail_for(&io.pool, &self.inbox.queue, frame.len()).is_some();
         let fills = seq == self.tcb.rcv_nxt && needs_no_frame;
-        if io.pool.free_for_receive() == 0 && !fills {
+        if !io.may_receive() && !fills {
             // The last frames are for what frees others: the ACK counted, the payload comes again.
             // What fills a hole frees what lies behind it; what fits behind unread bytes is copied.
             io.counters.inc(Counter::DropNoRoom);
