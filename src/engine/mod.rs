@@ -44,6 +44,7 @@ mod own;
 mod pressure;
 mod reassembly;
 mod reconfigure;
+mod rows;
 mod scoreboard;
 mod segments;
 mod send;
