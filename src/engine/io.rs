@@ -9,10 +9,10 @@ use siphasher::sip::SipHasher24;
 use super::config::Limits;
 use super::counters::{Counter, Counters};
 use super::flow::{Flow, Hop};
-use super::own::OwnTable;
+use super::rows::Rows;
 use super::slab::Slab;
 use crate::device::{Class, Device, Frame, Pool};
-use crate::tcp::{LocalOffer, Recovery, Settings};
+use crate::tcp::{Accurate, LocalOffer, Own, Recovery, Settings};
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, Headers, Options};
 use crate::wire::{Addr, Cidr, Mac, Seq};
@@ -49,12 +49,16 @@ pub(crate) struct Io<D> {
     pub(crate) locals: Vec<Local>,
     pub(crate) settings: Settings,
     pub(crate) now: Instant,
+    /// Frames of the batch in hand that nobody has looked at yet.
+    pub(crate) unprocessed: u32,
     mac: Mac,
     offer_v4: LocalOffer,
     offer_v6: LocalOffer,
     /// State of the connections that miss segments.
     pub(crate) recoveries: Slab<Recovery>,
-    pub(crate) own: OwnTable,
+    pub(crate) own: Rows<Own>,
+    /// The counters of connections with AccECN.
+    pub(crate) accurate: Rows<Accurate>,
     /// Segments that answer nothing of ours, still allowed in this second.
     replies_left: u32,
     replies_per_second: u32,
@@ -79,12 +83,14 @@ impl<D: Device> Io<D> {
             counters: Counters::new(),
             locals,
             now: Instant::ZERO,
+            unprocessed: 0,
             mac: Mac(link.mac),
             offer_v4: LocalOffer::new(&settings.config, mtu, true),
             offer_v6: LocalOffer::new(&settings.config, mtu, false),
             settings,
             recoveries: Slab::new(limits.connections),
-            own: OwnTable::new(limits.connections),
+            own: Rows::new(limits.connections),
+            accurate: Rows::new(limits.connections),
             replies_left: limits.replies_per_second,
             replies_per_second: limits.replies_per_second,
             replies_since: Instant::ZERO,
@@ -99,6 +105,12 @@ impl<D: Device> Io<D> {
         self.offer_v4 = LocalOffer::new(&settings.config, mtu, true);
         self.offer_v6 = LocalOffer::new(&settings.config, mtu, false);
         self.settings = settings;
+    }
+
+    /// Whether a received payload may stay in its frame. What waits behind it in the batch counts
+    /// as free, or a burst would be dropped from its front, and so would be its repetition.
+    pub(crate) fn may_receive(&self) -> bool {
+        self.pool.free() + self.unprocessed > self.pool.reserve()
     }
 
     pub(crate) fn mac(&self) -> Mac {

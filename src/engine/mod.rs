@@ -40,6 +40,7 @@ mod link_local;
 mod neighbours;
 mod own;
 mod reconfigure;
+mod rows;
 mod scoreboard;
 mod segments;
 mod send;
@@ -49,6 +50,7 @@ mod strays;
 mod time_wait_table;
 mod timers;
 mod turn;
+mod undo;
 pub(crate) mod wheel;
 
 pub use config::{CookieConfig, EngineConfig, Limits, Listen, LocalAddress, Overflow, SynCookies};

@@ -70,13 +70,14 @@ impl<C> Slot<C> {
         }
         // Segments with payload have no space for blocks.
         let report_first = !self.outbox.queue.is_empty() || !self.outbox.in_flight.is_empty();
-        if report_first && self.tcb.has(Facts::ACK_NOW) && self.has_blocks() {
+        let report_first = report_first && self.has_blocks() || self.reflects_syn_ack(io);
+        if report_first && self.tcb.has(Facts::ACK_NOW) {
             self.acknowledge(io);
         }
-        if !self.send_lost(io) {
+        if !self.repair(io) {
             result = Sent::Blocked;
         }
-        while let Some(next) = self.next_segment(io) {
+        while let Some(next) = self.next_segment(io).filter(|_| !self.is_held(io)) {
             if !self.transmit(&next, io) {
                 result = blocked_by(io);
                 break;
@@ -95,7 +96,7 @@ impl<C> Slot<C> {
         result
     }
 
-    fn next_segment<D>(&mut self, io: &Io<D>) -> Option<Next> {
+    pub(super) fn next_segment<D>(&mut self, io: &Io<D>) -> Option<Next> {
         let first = self.outbox.queue.front().some().map_or(0, |at| io.pool.queued_len(at));
         let unsent = Unsent { bytes: self.outbox.queue.bytes(), first, left: self.left(io) };
         let mut space = None;
@@ -105,10 +106,10 @@ impl<C> Slot<C> {
 
     /// False if there is no room or no frame. What lacked a frame goes when the timer armed by
     /// [`Tcb::settle`](crate::tcp) expires, or earlier if anything else happens.
-    fn transmit<D: Device>(&mut self, next: &Next, io: &mut Io<D>) -> bool {
+    pub(super) fn transmit<D: Device>(&mut self, next: &Next, io: &mut Io<D>) -> bool {
         let mut fields = self.fields(next.seq, next.flags, next.len as usize, io);
-        if self.tcb.ecn.is_on() && next.len > 0 && !next.again {
-            self.mark_new_data(&mut fields);
+        if self.tcb.ecn.is_on() {
+            self.mark_data(next, &mut fields);
         }
         if next.len == 0 {
             if !io.send_control(&self.flow, self.hop, &fields, &[]) {
@@ -120,11 +121,11 @@ impl<C> Slot<C> {
         self.advertised(&fields);
         self.told(&fields, io);
         self.tcb.sent(next, io.now);
-        if fields.flags.contains(Flags::CWR) {
-            self.tcb.cwr_sent();
+        if self.tcb.ecn.is_on() {
+            self.told_marks(&fields, false, io);
         }
         if next.again {
-            io.counters.inc(Counter::Retransmissions);
+            self.note_resent(&fields, next.len, io);
         } else {
             io.counters.add(Counter::BytesSent, u64::from(next.len));
             self.note_sent(next.len, io);
@@ -182,12 +183,6 @@ impl<C> Slot<C> {
         }
     }
 
-    /// Everything in flight is to be sent again, from SND.UNA on.
-    pub(crate) fn go_back<D>(&mut self, io: &Io<D>) {
-        self.outbox.queue.prepend(&io.pool, &mut self.outbox.in_flight);
-        self.tcb.go_back();
-    }
-
     /// Sends the ACKs that must go now. False if there was no room for them.
     fn acknowledge<D: Device>(&mut self, io: &mut Io<D>) -> bool {
         if matches!(self.tcb.state, State::SynSent | State::SynReceived) {
@@ -215,6 +210,9 @@ impl<C> Slot<C> {
         if sent {
             self.advertised(&fields);
             self.told(&fields, io);
+            if self.tcb.ecn.is_on() {
+                self.told_marks(&fields, payload.is_empty(), io);
+            }
             self.tcb.ack_sent();
         }
         sent
@@ -286,7 +284,7 @@ impl<C> Slot<C> {
             self.own_fields(&mut fields, payload, io);
         }
         if self.tcb.ecn.is_on() {
-            self.report_marks(&mut fields);
+            self.report_marks(&mut fields, payload, io);
         }
         fields
     }
@@ -325,6 +323,7 @@ impl<C> Slot<C> {
             window_scale: scale,
             timestamps,
             sack_permitted: self.tcb.has(Facts::SACK),
+            accecn: self.tcb.syn_ack_option(),
             ..Options::default()
         }
     }

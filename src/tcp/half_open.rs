@@ -121,6 +121,11 @@ impl HalfOpen {
         Flags::SYN | Flags::ACK | self.ecn.syn_ack_flags(self.tries)
     }
 
+    /// Control bits of an acknowledgement.
+    pub(crate) fn ack_flags(&self) -> Flags {
+        Flags::ACK | self.ecn.first_ack_flags()
+    }
+
     /// The SYN has come again.
     pub(crate) fn syn_again(&mut self, syn: &Segment) {
         self.ecn.syn_again(syn);
@@ -128,7 +133,8 @@ impl HalfOpen {
 
     /// Options of our SYN-ACK.
     pub(crate) fn options(&self, offer: &LocalOffer, now: Instant) -> Options {
-        offer.options(Some(&self.agreed), self.timestamps(now))
+        let accecn = self.ecn.syn_ack_option(self.tries);
+        Options { accecn, ..offer.options(Some(&self.agreed), self.timestamps(now)) }
     }
 
     fn timestamps(&self, now: Instant) -> Timestamps {
@@ -176,16 +182,20 @@ impl HalfOpen {
                 HalfOpenVerdict::Refuse(Drop::OutOfWindow, Answer::Ack)
             };
         }
-        let old = self.agreed.timestamps
-            && !flags.contains(Flags::RST)
-            && segment
-                .options
-                .timestamps
-                .is_none_or(|timestamps| Seq(timestamps.value).before(Seq(self.ts_recent)));
-        if old {
-            return HalfOpenVerdict::Refuse(Drop::Paws, Answer::Nothing);
+        if self.agreed.timestamps && !flags.contains(Flags::RST) {
+            match segment.options.timestamps {
+                // RFC 7323 section 3.2: without the option it is not of this connection.
+                None => return HalfOpenVerdict::Refuse(Drop::Paws, Answer::Nothing),
+                // Section 5.3, R1.
+                Some(timestamps) if Seq(timestamps.value).before(Seq(self.ts_recent)) => {
+                    return HalfOpenVerdict::Refuse(Drop::Paws, Answer::Ack);
+                }
+                Some(_) => {}
+            }
         }
-        if !segment.seq.within(rcv_nxt, window.max(1)) {
+        let last = segment.seq + segment.seg_len().max(1) - 1;
+        let window = window.max(1);
+        if !segment.seq.within(rcv_nxt, window) && !last.within(rcv_nxt, window) {
             let reset = flags.contains(Flags::RST);
             let answer = if reset { Answer::Nothing } else { Answer::Ack };
             return HalfOpenVerdict::Refuse(Drop::OutOfWindow, answer);

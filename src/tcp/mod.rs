@@ -11,11 +11,13 @@
 //! the engine moves frames, timers and callbacks accordingly. Sending is `output`'s: it looks at
 //! a connection and says what the next segment is.
 
+mod accurate;
 mod config;
 pub mod congestion;
 pub mod cookie;
 pub mod delivery_rate;
 mod ecn;
+mod frto;
 mod half_open;
 pub mod isn;
 mod negotiate;
@@ -35,8 +37,10 @@ mod synchronized;
 mod tcb;
 mod time_wait;
 mod timeout;
+mod undo;
 pub mod validation;
 
+pub(crate) use accurate::{Accurate, Progress};
 pub use config::{TcpConfig, UserTimeoutLimits};
 pub(crate) use ecn::EcnFacts;
 pub use ecn::{Ecn, UnknownEcn};
@@ -46,7 +50,8 @@ pub(crate) use outcome::{Answer, Drop, Event, Outcome, Payload};
 pub(crate) use own::Own;
 pub(crate) use recovery::Recovery;
 pub(crate) use settings::Settings;
-pub(crate) use synchronized::{reports_duplicate, segment_arrives};
+pub(crate) use synchronized::{reported_duplicate, segment_arrives};
 pub(crate) use tcb::{Facts, State, Tcb};
 pub(crate) use time_wait::{TimeWait, TimeWaitVerdict};
 pub(crate) use timeout::Expiry;
+pub(crate) use undo::{Ack, Cause, Episode, News, Verdict};
