@@ -132,6 +132,11 @@ impl<D: Device> Io<D> {
     }
 
     #[inline]
+    /// The same for both families: IPv4, IPv6.
+    pub(crate) fn offers(&self) -> (LocalOffer, LocalOffer) {
+        (self.offer_v4, self.offer_v6)
+    }
+
     fn headers(&self, flow: &Flow, hop: Hop, fields: &Fields) -> Headers {
         Headers {
             link: hop.link(self.mac),
