@@ -58,12 +58,10 @@ impl<A: App, D: Device> Engine<A, D> {
         let mut space = None;
         let settings = slot.settings(io, &mut space);
         match slot.tcb.retransmit_timer(waiting, settings, io.now) {
-            Expiry::Retransmit => {
+            Expiry::Retransmit { first, forward } => {
                 slot.pending.set(Pending::STALLED, slot.tcb.reaches_r1());
                 io.counters.inc(Counter::RetransmissionTimeouts);
-                if !slot.lose_overdue(io) {
-                    slot.go_back(io);
-                }
+                slot.timed_out(first, forward, io);
                 if slot.hop == Hop::UNKNOWN {
                     self.resolve(index);
                 }
