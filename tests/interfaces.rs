@@ -16,6 +16,8 @@ use sidestep::engine::{Counter, EngineConfig, LocalAddress};
 struct Opener {
     connect: Option<(SocketAddr, Option<SocketAddr>)>,
     refused: Option<ConnectError>,
+    /// What is written at once, with a FIN behind it.
+    farewell: &'static [u8],
     opened: u32,
     failed: Vec<Close>,
 }
@@ -24,8 +26,12 @@ impl App for Opener {
     type Conn = ();
     type Message = ();
 
-    fn on_open(&mut self, _peer: &Remote, _tx: &mut Tx<'_>) -> Result<(), Refuse> {
+    fn on_open(&mut self, _peer: &Remote, tx: &mut Tx<'_>) -> Result<(), Refuse> {
         self.opened += 1;
+        if !self.farewell.is_empty() {
+            tx.write(self.farewell);
+            tx.finish();
+        }
         Ok(())
     }
 
@@ -149,6 +155,51 @@ fn rfc9293_3_9_1_1_the_local_address_is_that_of_the_peers_network_if_none_is_nam
         peer.act();
         peer.expect_syn();
     }
+}
+
+#[test]
+fn rfc9293_3_9_1_1_the_local_address_is_the_one_that_is_named() {
+    for family in Family::BOTH {
+        // One of the peer's network comes before it.
+        let mut peer = peer(family, |config| {
+            let mut other = config.addresses[0];
+            other.ip = match family {
+                Family::V4 => "192.0.2.99".parse().expect("an address"),
+                Family::V6 => "2001:db8::99".parse().expect("an address"),
+            };
+            config.addresses.insert(0, other);
+        });
+        let path = peer.path();
+        peer.engine.app_mut().connect = Some((path.remote, Some(path.local)));
+        peer.act();
+        peer.expect_syn();
+    }
+}
+
+#[test]
+fn rfc1122_4_2_2_13_a_reopened_connection_begins_above_what_the_old_one_used() {
+    for family in Family::BOTH {
+        let mut peer = peer(family, |_| {});
+        peer.engine.app_mut().farewell = b"and that was all";
+        peer.send("S 0:0(0) win 65535 <mss 1000>");
+        peer.expect("S. 0:0(0) ack 1");
+        let old = sequence_number(&peer.last);
+        peer.send(". 1:1(0) ack 1 win 65535");
+        peer.expect("FP. 1:17(16) ack 1");
+        peer.send("F. 1:1(0) ack 18 win 65535");
+        peer.expect(". 18:18(0) ack 2");
+        // In the same moment, so that the clock has not moved.
+        peer.send("S 100:100(0) win 65535 <mss 1000>");
+        peer.expect("S. 0:0(0) ack 101");
+        let ahead = sequence_number(&peer.last).wrapping_sub(old);
+        assert!((18..1_000).contains(&ahead), "{ahead}");
+    }
+}
+
+/// Of a packet without IP options.
+fn sequence_number(packet: &[u8]) -> u32 {
+    let tcp = &packet[if packet[0] >> 4 == 4 { 20 } else { 40 }..];
+    u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]])
 }
 
 fn unspecified(family: Family) -> IpAddr {
