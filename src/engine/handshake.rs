@@ -22,7 +22,7 @@ use crate::wire::tcp::{Flags, Options, Segment};
 pub(super) struct HalfOpenEntry {
     pub(super) flow: Flow,
     hop: Hop,
-    state: HalfOpen,
+    pub(super) state: HalfOpen,
 }
 
 impl<A: App, D: Device> Engine<A, D> {

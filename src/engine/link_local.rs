@@ -1,9 +1,11 @@
-//! What is not TCP: ARP, neighbour discovery and echo for addresses that the kernel hasn't got.
+//! What is not TCP: ICMP errors, and for addresses that the kernel hasn't got ARP, neighbour
+//! discovery and echo.
 
 use super::Engine;
 use super::counters::Counter;
 use crate::app::App;
 use crate::device::{Device, Frame};
+use crate::tcp::path_error::PathError;
 use crate::wire::ethernet::Mac;
 use crate::wire::ndp::AdvertisementFlags;
 use crate::wire::{Addr, Body, Link, Parsed, arp, icmp4, icmp6, ndp};
@@ -17,15 +19,21 @@ impl<A: App, D: Device> Engine<A, D> {
                 icmp4::Kind::EchoRequest(_) if self.owns(message.dst) => {
                     self.echo(&mut frame, icmp4::echo_reply_in_place);
                 }
-                icmp4::Kind::EchoRequest(_) | icmp4::Kind::EchoReply(_) => {}
-                _ => self.io.counters.inc(Counter::IcmpErrors),
+                ref kind => {
+                    if let Some((error, quoted)) = PathError::of_v4(kind) {
+                        self.icmp_error_arrives(&frame, message.dst, error, &quoted);
+                    }
+                }
             },
             Body::Icmp6(message) => match message.kind {
                 icmp6::Kind::EchoRequest(_) if self.owns(message.dst) => {
                     self.echo(&mut frame, icmp6::echo_reply_in_place);
                 }
-                icmp6::Kind::EchoRequest(_) | icmp6::Kind::EchoReply(_) => {}
-                _ => self.io.counters.inc(Counter::IcmpErrors),
+                ref kind => {
+                    if let Some((error, quoted)) = PathError::of_v6(kind) {
+                        self.icmp_error_arrives(&frame, message.dst, error, &quoted);
+                    }
+                }
             },
             Body::Tcp(_) => {}
         }

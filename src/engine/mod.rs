@@ -16,9 +16,13 @@
 //! | `timers` | what is due |
 //! | `connect` | connections that we open |
 //! | `reconfigure` | what may change between turns |
+//! | `icmp_errors` | errors that routers report |
+//! | `path_mtu` | segments that are too long for their path |
 //! | `link_local` | ARP, neighbour discovery, echo |
-//! | `slots`, `slab`, `time_wait_table`, `demux`, `wheel`, `neighbours` | the tables |
+//! | `slots`, `slab`, `time_wait_table`, `demux`, `wheel`, `address_table`, `neighbours`,
+//! `paths` | the tables |
 
+mod address_table;
 mod blocks;
 mod callbacks;
 mod config;
@@ -28,9 +32,12 @@ mod demux;
 mod flow;
 mod flow_hash;
 mod handshake;
+mod icmp_errors;
 mod io;
 mod link_local;
 mod neighbours;
+mod path_mtu;
+mod paths;
 mod reconfigure;
 mod scoreboard;
 mod segments;
@@ -65,6 +72,7 @@ use flow_hash::FlowHash;
 use handshake::HalfOpenEntry;
 use io::{Io, Local};
 use neighbours::Neighbours;
+use paths::Paths;
 use slab::Slab;
 use slots::Slots;
 use time_wait_table::TimeWaitTable;
@@ -87,6 +95,7 @@ pub struct Engine<A: App, D> {
     half_open_wheel: Wheel,
     time_wait: TimeWaitTable,
     neighbours: Neighbours,
+    paths: Paths,
     /// Established connections that wait for `on_open`, in order of arrival.
     accept_queue: VecDeque<u32>,
 
@@ -135,6 +144,7 @@ impl<A: App, D: Device> Engine<A, D> {
             half_open_wheel: Wheel::new(limits.half_open as usize, origin),
             time_wait: TimeWaitTable::new(limits.time_wait),
             neighbours: Neighbours::new(limits.neighbours as usize, flow_key),
+            paths: Paths::new(limits.paths.max(1) as usize, flow_key),
             accept_queue: VecDeque::with_capacity(limits.backlog as usize),
             batch: Batch::new(limits.batch as usize),
             arrived: Vec::with_capacity(limits.batch as usize),

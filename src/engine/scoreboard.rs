@@ -213,6 +213,7 @@ impl<C> Slot<C> {
                 return true;
             }
             let Some(at) = self.first_lost(&io.pool) else { return true };
+            let Some(at) = self.cut_to_segment(at, io) else { return true };
             let len = io.pool.queued_len(at);
             let pipe = self.outbox.in_flight.bytes().saturating_sub(recovery.left());
             if pipe > 0 && pipe + len > self.tcb.cwnd() || io.pool.is_posted(at) {
@@ -267,8 +268,9 @@ impl<C> Slot<C> {
         let again = self.outbox.queue.is_empty() || !self.tcb.window_is_open();
         self.tcb.probe_sent(again);
         if again {
-            let last = self.outbox.in_flight.back();
-            if last != FrameRef::NONE && !io.pool.is_posted(last) && self.send_again(last, io) {
+            let last = self.outbox.in_flight.back().some();
+            let last = last.and_then(|last| self.cut_to_segment(last, io));
+            if last.is_some_and(|last| !io.pool.is_posted(last) && self.send_again(last, io)) {
                 io.counters.inc(Counter::TailLossProbes);
             }
         } else {

@@ -52,6 +52,8 @@ impl<C> Slot<C> {
 
     fn next_segment<D>(&mut self, io: &Io<D>) -> Option<Next> {
         let first = self.outbox.queue.front().some().map_or(0, |at| io.pool.queued_len(at));
+        // Longer ones are from before the path was known.
+        let first = first.min(u32::from(self.tcb.snd_mss));
         let unsent = Unsent { bytes: self.outbox.queue.bytes(), first, left: self.left(io) };
         self.tcb.next_segment(unsent, &io.settings)
     }
@@ -123,6 +125,7 @@ impl<C> Slot<C> {
             }
             return;
         }
+        let Some(at) = self.cut_to_segment(at, io) else { return };
         if !io.pool.is_posted(at) && self.send_again(at, io) {
             io.counters.inc(Counter::FastRetransmits);
         }

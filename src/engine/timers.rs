@@ -7,7 +7,7 @@ use super::slots::{Pending, Slot};
 use super::wheel::Wheel;
 use crate::app::{App, Close};
 use crate::device::Device;
-use crate::tcp::Expiry;
+use crate::tcp::{Expiry, Facts};
 
 impl<A: App, D: Device> Engine<A, D> {
     /// Fires what is due, up to the budget of a turn; the rest comes in the next one.
@@ -42,8 +42,7 @@ impl<A: App, D: Device> Engine<A, D> {
     }
 
     fn connection_timer(&mut self, index: u32) {
-        let io = &mut self.io;
-        let slot = self.slots.at(index);
+        let (io, slot) = (&mut self.io, self.slots.at(index));
         if slot.over.is_some() {
             return;
         }
@@ -58,6 +57,8 @@ impl<A: App, D: Device> Engine<A, D> {
         match slot.tcb.retransmit_timer(waiting, &io.settings, io.now) {
             Expiry::Retransmit => {
                 io.counters.inc(Counter::RetransmissionTimeouts);
+                self.path_timed_out(index);
+                let (io, slot) = (&mut self.io, self.slots.at(index));
                 if !slot.lose_overdue(io) {
                     slot.go_back(io);
                 }
@@ -69,7 +70,7 @@ impl<A: App, D: Device> Engine<A, D> {
             Expiry::Probe => slot.send_probe(io),
             Expiry::GiveUp => {
                 slot.send_abort(io);
-                slot.over = Some(Close::TimedOut);
+                slot.over = Some(slot.silence());
             }
             Expiry::Nothing | Expiry::Output | Expiry::KeepAlive | Expiry::Closed => {}
         }
@@ -80,12 +81,20 @@ impl<A: App, D: Device> Engine<A, D> {
                 Expiry::Closed => slot.over = Some(Close::Finished),
                 Expiry::GiveUp => {
                     slot.send_abort(io);
-                    slot.over = Some(Close::TimedOut);
+                    slot.over = Some(slot.silence());
                 }
                 _ => {}
             }
         }
         self.list(index);
+    }
+}
+
+impl<C> Slot<C> {
+    /// Why a connection ends that the peer no longer answers.
+    fn silence(&self) -> Close {
+        let told = self.tcb.has(Facts::UNREACHABLE);
+        if told { Close::Unreachable } else { Close::TimedOut }
     }
 }
 

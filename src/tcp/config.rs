@@ -43,6 +43,8 @@ pub struct TcpConfig {
     pub sack: bool,
     /// Offer and accept window scaling (RFC 7323 section 2).
     pub window_scaling: bool,
+    /// Try shorter segments when full ones keep timing out and no router says why (RFC 4821).
+    pub black_hole_detection: bool,
     /// Largest segment to use, whatever the link and the peer allow.
     pub mss_clamp: Option<u16>,
 }
@@ -67,6 +69,7 @@ impl Default for TcpConfig {
             timestamps: true,
             sack: true,
             window_scaling: true,
+            black_hole_detection: true,
             mss_clamp: None,
         }
     }

@@ -19,6 +19,8 @@ pub mod isn;
 mod negotiate;
 mod outcome;
 pub(crate) mod output;
+pub(crate) mod path_error;
+pub(crate) mod path_mtu;
 pub mod prr;
 pub(crate) mod rack;
 mod receive;

@@ -241,6 +241,7 @@ impl Tcb {
         self.snd_nxt = self.snd_nxt.max(ack);
         self.dup_acks = 0;
         self.stalled_since = now.tick();
+        self.facts -= Facts::UNREACHABLE;
         if self.has(Facts::PROBE_OUT) && ack.at_or_after(self.probe_end) {
             self.probe_answered(duplicate);
         }

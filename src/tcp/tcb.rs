@@ -83,6 +83,8 @@ bitflags! {
         const PROBE_OUT = 1 << 18;
         /// That probe was a retransmission (TLP.is_retrans).
         const PROBE_AGAIN = 1 << 19;
+        /// An ICMP error said that the peer can't be reached, and nothing was acknowledged since.
+        const UNREACHABLE = 1 << 31;
     }
 }
 

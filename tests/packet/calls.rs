@@ -269,6 +269,7 @@ fn errno(why: Close) -> &'static str {
     match why {
         Close::Reset => "ECONNRESET",
         Close::TimedOut => "ETIMEDOUT",
+        Close::Unreachable => "EHOSTUNREACH",
         Close::Refused => "ECONNREFUSED",
         Close::Aborted | Close::Drained => "ECONNABORTED",
         Close::NoResources => "ENOBUFS",

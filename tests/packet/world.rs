@@ -12,7 +12,7 @@ use sidestep::time::Instant;
 
 use super::facade::{Connect, Facade, Message};
 use super::settings::Settings;
-use crate::segments::codec::{Decoded, decode, encode};
+use crate::segments::codec::{Decoded, Quote, decode, encode, encode_icmp};
 use crate::segments::path::Path;
 use crate::segments::segment::Segment;
 
@@ -89,6 +89,11 @@ impl World {
 
     pub(crate) fn inject(&mut self, segment: &Segment) -> Result<(), String> {
         self.port.send(&encode(&self.path, segment));
+        self.turn()
+    }
+
+    pub(crate) fn inject_icmp(&mut self, quote: &Quote) -> Result<(), String> {
+        self.port.send(&encode_icmp(&self.path, quote));
         self.turn()
     }
 

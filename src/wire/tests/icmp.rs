@@ -92,6 +92,7 @@ fn quoted_syn() -> Quoted {
         dst_port: 80,
         seq: Seq(0xdead_beef),
         protocol: 6,
+        len: SYN.len() as u16 - 14,
     }
 }
 
@@ -103,6 +104,7 @@ fn quoted_data() -> Quoted {
         dst_port: 49153,
         seq: Seq(0x0102_0304),
         protocol: 6,
+        len: DATA.len() as u16 - 18,
     }
 }
 
