@@ -16,7 +16,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo bench-wrk bench-engine lint fmt doc clean
+.PHONY: help setup build test interop demo bench-wrk bench-engine lint fmt doc clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test: ## Run every test; those that need root or AF_XDP say when they are skippe
 
 demo: setup build ## Compare AF_XDP with kernel sockets under wrk, side by side (root)
 	$(SUDO) $(BIN) demo
+
+interop: ## Talk to the Linux kernel in all 384 combinations of options and links (root)
+	SIDESTEP_INTEROP=full $(CARGO) test --test interop -- --nocapture the_kernel
 
 bench-wrk: setup build ## The README's table: medians of interleaved rounds under wrk (root)
 	$(CARGO) build --release -p sidestep-bench --bin responder

@@ -25,6 +25,9 @@ const SYSCTLS: [&str; 8] = [
     "tcp_keepalive_probes",
 ];
 
+/// And this one, a name.
+const CONGESTION: &str = "tcp_congestion_control";
+
 /// Defaults are those of sockets where they differ from the engine's: the Nagle algorithm is on,
 /// keep-alive is off.
 #[derive(Debug)]
@@ -70,6 +73,9 @@ impl Settings {
             "mtu" => self.mtu = value.parse().map_err(|_| wrong())?,
             "local" => self.locals.push(value.parse().map_err(|_| wrong())?),
             "sysctls" if value == "kernel" => self.from_kernel = true,
+            CONGESTION | "net.ipv4.tcp_congestion_control" => {
+                self.tcp.congestion = value.parse().map_err(|_| wrong())?;
+            }
             _ => {
                 let value = value.parse().map_err(|_| wrong())?;
                 if !self.sysctl(name, value) {
@@ -92,6 +98,10 @@ impl Settings {
                 self.sysctl(name, value);
             }
         }
+        // An algorithm that this stack doesn't have changes nothing.
+        if let Some(algorithm) = read(CONGESTION).and_then(|text| text.trim().parse().ok()) {
+            self.tcp.congestion = algorithm;
+        }
         // Smallest, initial and largest receive buffer: Linux scales windows for the largest.
         let rmem = read("tcp_rmem");
         let largest = rmem.as_deref().and_then(|text| text.split_whitespace().nth(2));
@@ -109,7 +119,8 @@ impl Settings {
             "tcp_timestamps" => tcp.timestamps = value != 0,
             "tcp_window_scaling" => tcp.window_scaling = value != 0,
             "tcp_sack" => tcp.sack = value != 0,
-            "tcp_syn_retries" | "tcp_synack_retries" => tcp.syn_retries = value.min(255) as u8,
+            "tcp_syn_retries" => tcp.connect_retries = value.min(255) as u8,
+            "tcp_synack_retries" => tcp.syn_retries = value.min(255) as u8,
             "tcp_fin_timeout" => tcp.fin_wait_2 = seconds,
             "tcp_keepalive_time" => self.keep_alive_idle = seconds,
             "tcp_keepalive_intvl" => tcp.keep_alive_interval = seconds,
@@ -128,20 +139,26 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use sidestep::tcp::congestion::Algorithm;
+
     use super::*;
 
     #[test]
     fn flags_set_what_they_name() {
-        let settings = Settings::parse("mtu=1040, local=fd::1,net.ipv4.tcp_sack=0");
+        let settings =
+            Settings::parse("mtu=1040, local=fd::1,tcp_congestion_control=reno,tcp_sack=0");
         let settings = settings.expect("good flags");
         assert_eq!(settings.mtu, 1_040);
         assert_eq!(settings.locals, ["fd::1".parse::<IpAddr>().expect("an address")]);
+        assert_eq!(settings.tcp.congestion, Algorithm::NewReno);
         assert!(!settings.tcp.sack && settings.tcp.timestamps);
     }
 
     #[test]
     fn a_wrong_flag_is_named() {
-        for flags in ["mtu", "mtu=many", "colour=blue", "colour=1", "local=here"] {
+        for flags in
+            ["mtu", "mtu=many", "colour=blue", "colour=1", "local=here", "tcp_congestion_control=0"]
+        {
             let error = Settings::parse(flags).expect_err("a wrong flag");
             assert!(error.contains(flags), "{error}");
         }

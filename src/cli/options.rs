@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use super::file::{Frames, LimitSettings, TcpSettings};
 use super::text::{Span, text, texts};
 use crate::runtime::{Backend, Cidr, Mode, Numbers, ParseSettingError, Poll};
+use crate::tcp::congestion::Algorithm;
 
 /// The applications that come with the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -144,6 +145,16 @@ pub(crate) struct Options {
     #[serde(deserialize_with = "text")]
     pub(crate) drain: Option<Span>,
 
+    /// How fast connections may send [default: cubic]
+    ///
+    /// cubic: CUBIC with HyStart++;
+    /// newreno: NewReno;
+    /// dctcp: DCTCP, for data centres whose switches mark packets;
+    /// bbr: BBRv3
+    #[arg(long, value_name = "cubic|newreno|dctcp|bbr", verbatim_doc_comment)]
+    #[serde(deserialize_with = "text")]
+    pub(crate) congestion: Option<Algorithm>,
+
     /// Write statistics to this file at the end, and on SIGUSR1
     #[arg(long, value_name = "FILE")]
     pub(crate) stats_json: Option<PathBuf>,
@@ -187,6 +198,7 @@ impl Options {
             gateway: list(self.gateway, file.gateway),
             backlog: self.backlog.or(file.backlog),
             drain: self.drain.or(file.drain),
+            congestion: self.congestion.or(file.congestion),
             stats_json: self.stats_json.or(file.stats_json),
             accept_partial_checksums: self.accept_partial_checksums
                 || file.accept_partial_checksums,

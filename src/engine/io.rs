@@ -7,6 +7,7 @@ use crossbeam_utils::CachePadded;
 use super::config::Limits;
 use super::counters::{Counter, Counters};
 use super::flow::{Flow, Hop};
+use super::own::OwnTable;
 use super::slab::Slab;
 use crate::device::{Class, Device, Frame, Pool};
 use crate::tcp::{LocalOffer, Recovery, Settings};
@@ -45,6 +46,7 @@ pub(crate) struct Io<D> {
     offer_v6: LocalOffer,
     /// State of the connections that miss segments.
     pub(crate) recoveries: Slab<Recovery>,
+    pub(crate) own: OwnTable,
     /// Segments that answer nothing of ours, still allowed in this second.
     replies_left: u32,
     replies_per_second: u32,
@@ -65,6 +67,7 @@ impl<D: Device> Io<D> {
             offer_v6: LocalOffer::new(&settings.config, mtu, false),
             settings,
             recoveries: Slab::new(limits.connections),
+            own: OwnTable::new(limits.connections),
             replies_left: limits.replies_per_second,
             replies_per_second: limits.replies_per_second,
             replies_since: Instant::ZERO,

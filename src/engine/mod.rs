@@ -19,8 +19,9 @@
 //! | `icmp_errors` | errors that routers report |
 //! | `path_mtu` | segments that are too long for their path |
 //! | `link_local` | ARP, neighbour discovery, echo |
-//! | `slots`, `slab`, `time_wait_table`, `demux`, `wheel`, `address_table`, `neighbours`,
-//! `paths` | the tables |
+//! | `own` | what single connections have of their own |
+//! | `slots`, `slab`, `time_wait_table`, `demux`, `wheel` | the tables |
+//! | `address_table`, `neighbours`, `paths` | and those of addresses |
 
 mod address_table;
 mod blocks;
@@ -36,6 +37,7 @@ mod icmp_errors;
 mod io;
 mod link_local;
 mod neighbours;
+mod own;
 mod path_mtu;
 mod paths;
 mod reconfigure;

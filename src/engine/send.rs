@@ -55,7 +55,9 @@ impl<C> Slot<C> {
         // Longer ones are from before the path was known.
         let first = first.min(u32::from(self.tcb.snd_mss));
         let unsent = Unsent { bytes: self.outbox.queue.bytes(), first, left: self.left(io) };
-        self.tcb.next_segment(unsent, &io.settings)
+        let mut space = None;
+        let settings = self.settings(io, &mut space);
+        self.tcb.next_segment(unsent, settings)
     }
 
     /// False if there is no room or no frame. What lacked a frame goes when the timer armed by

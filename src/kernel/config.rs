@@ -12,9 +12,9 @@ use crate::tcp::TcpConfig;
 pub struct KernelConfig {
     /// Which core of the server this is.
     pub core: CoreId,
-    /// The protocol's settings. The kernel takes `no_delay`, the keep-alive settings and
-    /// `user_timeout`; the two buffer sizes and `fin_wait_2` are kept to here; the rest is the
-    /// kernel's own business.
+    /// The protocol's settings. The kernel takes `no_delay`, the keep-alive settings,
+    /// `user_timeout`, and `congestion` if it is not the default, which leaves the kernel its own;
+    /// the two buffer sizes and `fin_wait_2` are kept to here; the rest is the kernel's business.
     pub tcp: TcpConfig,
     /// The maxima: `connections`, `timers_per_turn` and `messages_per_turn` count here, `backlog`
     /// when the [`Listeners`](super::Listeners) are made.

@@ -13,6 +13,7 @@ use super::workload::{Planned, Workload};
 use crate::app::Close;
 use crate::device::PoolConfig;
 use crate::engine::{Counter, EngineConfig, Listen, LocalAddress};
+use crate::tcp::congestion::Algorithm;
 use crate::time::Instant;
 
 const PORT: u16 = 80;
@@ -272,6 +273,9 @@ impl World {
         engine.limits.time_wait = 64;
         engine.limits.batch = *rng.pick(&[1, 3, 64]);
         self.tcp(rng, &mut engine);
+        // Not drawn: what a seed draws otherwise stays what it was.
+        let choice = (self.limits.seed >> (8 * index)) as usize % Algorithm::ALL.len();
+        engine.tcp.congestion = Algorithm::ALL[choice];
         let mtu = *rng.pick(&[1_500, 1_500, 1_280, if self.ipv6 { 1_280 } else { 576 }]);
         let frames = if self.starving { *rng.pick(&[24, 32, 64]) } else { 2_048 };
         let pool = PoolConfig { frames, frame_size: 2_048, reserve: 8, huge_pages: false };

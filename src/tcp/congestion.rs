@@ -42,7 +42,7 @@ use crate::time::Instant;
 use core::time::Duration;
 
 /// A congestion control algorithm and its state for one connection.
-pub trait CongestionControl: Copy {
+pub trait CongestionControl: Sized {
     /// The state at the start of a connection whose full-sized segments carry `mss` bytes (SMSS in
     /// RFC 5681), with `initial_window` as [`initial_window`] gives it. An `mss` of zero is taken
     /// as one.

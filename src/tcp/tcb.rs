@@ -2,7 +2,7 @@
 
 use bitflags::bitflags;
 
-use super::congestion::{CongestionControl, NewReno, initial_window};
+use super::congestion::{Control, initial_window};
 use super::negotiate::{Agreed, LocalOffer, effective_payload};
 use super::rack::Reordering;
 use super::rtt::RttEstimator;
@@ -84,7 +84,9 @@ bitflags! {
         /// That probe was a retransmission (TLP.is_retrans).
         const PROBE_AGAIN = 1 << 19;
         /// An ICMP error said that the peer can't be reached, and nothing was acknowledged since.
-        const UNREACHABLE = 1 << 31;
+        const UNREACHABLE = 1 << 30;
+        /// There is a row of what the connection has of its own ([`Own`](super::Own)).
+        const OWN = 1 << 31;
     }
 }
 
@@ -130,7 +132,7 @@ pub(crate) struct Tcb {
     pub(crate) reordering: Reordering,
     pub(crate) rtt_seq: Seq,
     pub(crate) rtt_started_us: u32,
-    pub(crate) congestion: NewReno,
+    pub(crate) congestion: Control,
     pub(crate) recover: Seq,
     /// The congestion window while a recovery lasts (RFC 9937).
     pub(crate) recovery_cwnd: u32,
@@ -191,7 +193,7 @@ impl Tcb {
             reordering: Reordering::new(),
             rtt_seq: iss,
             rtt_started_us: 0,
-            congestion: NewReno::new(offer.mss, initial_window(offer.mss, 0)),
+            congestion: settings.config.congestion.start(offer.mss, initial_window(offer.mss, 0)),
             recover: iss,
             recovery_cwnd: 0,
             probe_end: iss,
@@ -211,7 +213,8 @@ impl Tcb {
         self.rcv_adv = self.rcv_nxt;
         self.last_ack_sent = self.rcv_nxt;
         self.snd_mss = effective_payload(offer, agreed);
-        self.congestion = NewReno::new(self.snd_mss, initial_window(self.snd_mss, self.tries));
+        let window = initial_window(self.snd_mss, self.tries);
+        self.congestion = self.congestion.algorithm().start(self.snd_mss, window);
         self.facts.set(Facts::TIMESTAMPS, agreed.timestamps);
         self.facts.set(Facts::WINDOW_SCALING, agreed.window_scaling);
         self.facts.set(Facts::SACK, agreed.sack);

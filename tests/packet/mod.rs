@@ -9,6 +9,7 @@ mod icmp;
 mod lexer;
 mod matching;
 mod names;
+mod options;
 mod packets;
 mod parser;
 mod peer;

@@ -1,5 +1,5 @@
 use super::super::testbed::{Link, MSS, Testbed};
-use super::super::{Control, Cubic, initial_window};
+use super::super::{Algorithm, initial_window};
 use super::*;
 use proptest::prelude::*;
 
@@ -286,7 +286,7 @@ fn bbr_3_1_two_flows_come_to_share_the_link() {
 #[test]
 fn bbr_5_3_3_8_beside_cubic_neither_starves() {
     let (m, iw) = (MSS as u16, initial_window(MSS as u16, 0));
-    let both = [Control::Bbr(Bbr::new(m, iw)), Control::Cubic(Cubic::new(m, iw))];
+    let both = [Algorithm::Bbr, Algorithm::Cubic].map(|algorithm| algorithm.start(m, iw));
     let mut bed = Testbed::new(path(), both);
     bed.run(60_000, |_| {});
     let (bbr, cubic) = (bed.flows[0].delivered, bed.flows[1].delivered);
