@@ -37,6 +37,9 @@ pub(crate) fn believable(claimed: u32, quoted: u16, is_v4: bool) -> Option<u16> 
 /// The next size to try when packets of `len` bytes have timed out so many times in a row.
 pub(crate) fn black_hole_step(len: u16, timeouts: u8, is_v4: bool) -> Option<u16> {
     let min = if is_v4 { 0 } else { MIN_V6 };
+    if len < MIN_V6 {
+        return None; // As good as every link takes these.
+    }
     // A step of a few bytes would prove nothing.
     let longest = len.saturating_sub(LEAST_STEP);
     let fits = |(step, after): &(u16, u8)| (min..=longest).contains(step) && timeouts >= *after;
@@ -120,6 +123,6 @@ mod tests {
         assert_eq!(black_hole_step(1_280, 4, true), None);
         assert_eq!(black_hole_step(1_280, 5, true), Some(576));
         assert_eq!(black_hole_step(1_280, 5, false), None);
-        assert_eq!(black_hole_step(576, 9, true), None);
+        assert_eq!(black_hole_step(1_279, 9, true), None);
     }
 }
