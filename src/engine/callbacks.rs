@@ -120,6 +120,13 @@ impl<A: App, D: Device> Engine<A, D> {
         if slot.app.is_none() {
             return;
         }
+        let rare = Pending::OFFER | Pending::DRAIN | Pending::TIMER | Pending::SPACE;
+        if !slot.pending.intersects(rare) {
+            if due(slot, Pending::DATA) {
+                self.call(index, |app, conn, rx, tx| app.on_data(conn, rx, tx));
+            }
+            return;
+        }
         let mut offer = due(slot, Pending::OFFER);
         if due(slot, Pending::DRAIN) {
             offer = true;

@@ -97,6 +97,7 @@ impl<D: Device> Io<D> {
         self.locals.iter().position(|local| local.cidr.addr == addr).map(|index| index as u16)
     }
 
+    #[inline]
     fn headers(&self, flow: &Flow, hop: Hop, fields: &Fields) -> Headers {
         Headers {
             link: hop.link(self.mac),
@@ -118,6 +119,7 @@ impl<D: Device> Io<D> {
 
     /// Sends the payload in `frame` with headers in front; its view is the payload again
     /// afterwards. False, and nothing sent, if the device has no room.
+    #[inline]
     pub(crate) fn send(
         &mut self,
         frame: &mut Frame,

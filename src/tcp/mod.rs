@@ -22,6 +22,7 @@ pub(crate) mod output;
 mod own;
 pub(crate) mod path_error;
 pub(crate) mod path_mtu;
+mod predicted;
 pub mod prr;
 pub(crate) mod rack;
 mod receive;

@@ -120,6 +120,7 @@ impl Tcb {
     }
 
     /// The segment was handed to the device: SND.NXT moves, timers start, the ACK in it counts.
+    #[inline]
     pub(crate) fn sent(&mut self, next: &Next, now: Instant) {
         let syn = next.flags.contains(Flags::SYN);
         let fin = next.flags.contains(Flags::FIN);
@@ -156,6 +157,7 @@ impl Tcb {
     }
 
     /// A segment with an ACK was handed to the device.
+    #[inline]
     pub(crate) fn ack_sent(&mut self) {
         self.facts -= Facts::ACK_NOW | Facts::ACK_DELAYED;
         self.last_ack_sent = self.rcv_nxt;
@@ -182,6 +184,7 @@ impl Tcb {
     }
 
     /// The advertised window's right edge, as sent.
+    #[inline]
     pub(crate) fn advertised(&mut self, window: u32) {
         self.rcv_adv = self.rcv_adv.max(self.rcv_nxt + window);
     }
@@ -214,6 +217,7 @@ impl Tcb {
     }
 
     /// Before sending after a pause of a retransmission timeout or more: RFC 5681 section 4.1.
+    #[inline]
     pub(crate) fn before_sending(&mut self, now: Instant) {
         // With nothing in flight, `stalled_since` is when the last of it was acknowledged.
         if self.flight() == 0 && !self.stalled_since.after(self.rtt.rto()).is_after(now.tick()) {

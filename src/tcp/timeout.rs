@@ -8,7 +8,7 @@ use super::tcb::{Facts, State, Tcb};
 use crate::time::{Instant, Tick};
 
 /// TLP.max_ack_delay: how long a peer may sit on the ACK of a single segment.
-const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
+const MAX_ACK_DELAY_US: u32 = 200_000;
 
 /// Retransmissions after which the application hears of it (RFC 9293 section 3.8.3).
 const R1: u8 = 3;
@@ -51,16 +51,18 @@ impl Tcb {
         first
     }
 
+    #[inline]
     pub(super) fn arm_retransmit(&mut self, now: Instant) {
-        let rto = self.rtt.rto();
-        let probe = self.probe_timeout().filter(|probe| *probe < rto);
+        let rto = self.rtt.rto_us();
+        let probe = self.probe_timeout_us().filter(|probe| *probe < rto);
         self.facts.set(Facts::PROBE_TIMER, probe.is_some());
-        self.retransmit_at = now.tick().after(probe.unwrap_or(rto));
+        self.retransmit_at = now.tick().after_micros(probe.unwrap_or(rto));
         self.facts |= Facts::RETRANSMIT_ARMED;
     }
 
-    /// PTO (RFC 8985 section 7.2); `None` where a probe would tell nothing.
-    fn probe_timeout(&self) -> Option<Duration> {
+    /// PTO (RFC 8985 section 7.2), in microseconds; `None` where a probe would tell nothing.
+    #[inline]
+    fn probe_timeout_us(&self) -> Option<u32> {
         let no = Facts::RECOVERY | Facts::TIMED_OUT | Facts::PROBE_OUT | Facts::REORDER_ARMED;
         // A FIN alone has no frame to probe with, and needs none: its own timer sends it again.
         if !self.has(Facts::SACK)
@@ -72,8 +74,8 @@ impl Tcb {
             return None;
         }
         let one_segment = self.flight() <= u32::from(self.snd_mss);
-        let ack_delay = if one_segment { MAX_ACK_DELAY } else { Duration::ZERO };
-        Some(self.rtt.srtt()? * 2 + ack_delay)
+        let ack_delay = if one_segment { MAX_ACK_DELAY_US } else { 0 };
+        Some(self.rtt.srtt_us()?.saturating_mul(2).saturating_add(ack_delay))
     }
 
     /// A tail loss probe is about to be sent, a retransmission or new data.
