@@ -71,6 +71,12 @@ pub enum Counter {
     PathMtuLowered,
     /// Connections whose segments became shorter because long ones timed out (RFC 4821).
     BlackHoles,
+    /// Longer segments sent to see whether they get through.
+    PathProbes,
+    /// Of these, how many did not.
+    PathProbesLost,
+    /// And how many did, so that segments became longer.
+    PathMtuRaised,
     /// Dropped: segment of no connection and no listener (answered with RST).
     DropNoConnection,
     /// Segments of no connection here, copied to the other cores: a flow changes its queue when its

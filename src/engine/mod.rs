@@ -18,6 +18,7 @@
 //! | `reconfigure` | what may change between turns |
 //! | `icmp_errors` | errors that routers report |
 //! | `path_mtu` | segments that are too long for their path |
+//! | `path_probe` | whether longer ones get through by now |
 //! | `link_local` | ARP, neighbour discovery, echo |
 //! | `own` | what single connections have of their own |
 //! | `slots`, `slab`, `time_wait_table`, `demux`, `wheel` | the tables |
@@ -39,6 +40,7 @@ mod link_local;
 mod neighbours;
 mod own;
 mod path_mtu;
+mod path_probe;
 mod paths;
 mod reconfigure;
 mod scoreboard;

@@ -16,7 +16,7 @@ use super::slots::Slot;
 use crate::app::{App, split_frame};
 use crate::device::{Class, Device, FrameRef, Marks, Place};
 use crate::tcp::path_mtu::{believable, black_hole_step};
-use crate::tcp::{Facts, Recovery};
+use crate::tcp::{Facts, PathSearch, Recovery};
 use crate::wire::{Quoted, Seq};
 
 impl<A: App, D: Device> Engine<A, D> {
@@ -28,8 +28,10 @@ impl<A: App, D: Device> Engine<A, D> {
         };
         let slot = self.slots.at(index);
         if slot.payload_in(mtu) >= slot.tcb.snd_mss {
-            // What it quotes is from before we knew.
-            return self.io.counters.inc(Counter::DropPathMtu);
+            // What it quotes is from before we knew, or a probe.
+            self.io.counters.inc(Counter::DropPathMtu);
+            slot.lose_too_long(&mut self.io);
+            return self.list(index);
         }
         if slot.tcb.has_got_through() && !slot.was_sent_again(quoted.seq, &self.io) {
             self.io.counters.inc(Counter::PathMtuDeferred);
@@ -48,18 +50,19 @@ impl<A: App, D: Device> Engine<A, D> {
         if !slot.tcb.state.is_synchronized() {
             return;
         }
+        slot.path_probe_lost(io);
         let remote = slot.flow.remote;
         if let Some(mtu) = self.paths.confirm(remote, now)
             && slot.payload_in(mtu) < slot.tcb.snd_mss
         {
             io.counters.inc(Counter::PathMtuLowered);
-            slot.set_segment(mtu);
-        } else if io.settings.config.black_hole_detection
+            slot.set_segment(mtu, false, io);
+        } else if io.settings.config.path_mtu_probing
             && let Some(mtu) = slot.black_hole_step(io)
         {
             // Perhaps nobody says that they are too long (RFC 4821 section 7.7).
             io.counters.inc(Counter::BlackHoles);
-            slot.set_segment(mtu);
+            slot.set_segment(mtu, true, io);
         }
     }
 
@@ -69,40 +72,51 @@ impl<A: App, D: Device> Engine<A, D> {
         if let Some(mtu) = self.paths.mtu(slot.flow.remote, self.io.now)
             && slot.payload_in(mtu) < slot.tcb.snd_mss
         {
-            slot.set_segment(mtu);
+            slot.set_segment(mtu, false, &mut self.io);
         }
     }
 }
 
 impl<C> Slot<C> {
     /// Payload bytes of a full segment in packets of `mtu` bytes.
-    fn payload_in(&self, mtu: u16) -> u16 {
+    pub(super) fn payload_in(&self, mtu: u16) -> u16 {
         self.tcb.payload_in(mtu, self.flow.remote.is_v4())
     }
 
-    /// Packets have `mtu` bytes at most from now on.
-    fn set_segment(&mut self, mtu: u16) {
-        let payload = self.payload_in(mtu);
+    /// Packets have `mtu` bytes at most from now on, told by a router or guessed.
+    fn set_segment<D>(&mut self, mtu: u16, guessed: bool, io: &mut Io<D>) {
+        let full = self.tcb.packet_len(self.tcb.snd_mss, self.flow.remote.is_v4());
+        let now = io.now;
+        let search = &mut self.own_mut(io).path;
+        *search = Some(match search {
+            Some(search) => search.lower(mtu, guessed, now),
+            None => PathSearch::new(full, mtu, guessed, now),
+        });
+        self.set_payload(self.payload_in(mtu));
+    }
+
+    /// Full segments carry so much from now on.
+    pub(super) fn set_payload(&mut self, payload: u16) {
         self.tcb.set_mss(payload);
         self.outbox.segment = payload;
     }
 
     /// The same, and what is in flight and longer is sent again at once.
     fn shorten_segments<D: Device>(&mut self, mtu: u16, io: &mut Io<D>) {
-        self.set_segment(mtu);
-        if self.outbox.in_flight.is_empty() {
-            return;
-        }
-        if self.tcb.has(Facts::SACK) {
-            self.lose_too_long(io);
-        } else {
-            self.tcb.repair_without_reduction();
-            self.go_back(io);
-        }
+        self.set_segment(mtu, false, io);
+        self.lose_too_long(io);
     }
 
-    /// Marks what is in flight and longer than a segment may be as lost.
+    /// Whatever is in flight and longer than a segment may be is to be sent again.
     fn lose_too_long<D: Device>(&mut self, io: &mut Io<D>) {
+        if !self.has_too_long(io) {
+            return;
+        }
+        self.path_probe_lost(io);
+        if !self.tcb.has(Facts::SACK) {
+            self.tcb.repair_without_reduction();
+            return self.go_back(io);
+        }
         if self.recovery.is_none() {
             self.recovery = io.recoveries.insert(Recovery::default());
         }
@@ -120,6 +134,17 @@ impl<C> Slot<C> {
             at = io.pool.next(here);
         }
         self.tcb.repair_without_reduction();
+    }
+
+    fn has_too_long<D: Device>(&self, io: &Io<D>) -> bool {
+        let mut at = self.outbox.in_flight.front();
+        while let Some(here) = at.some() {
+            if io.pool.queued_len(here) > u32::from(self.tcb.snd_mss) {
+                return true;
+            }
+            at = io.pool.next(here);
+        }
+        false
     }
 
     /// Whether the segment at `seq` was sent more than once, or is going to be.
@@ -154,6 +179,7 @@ impl<C> Slot<C> {
         if io.pool.queued_len(at) <= segment {
             return Some(at);
         }
+        self.path_probe_lost(io);
         let (mut before, mut here) = (FrameRef::NONE, self.outbox.in_flight.front());
         while here != at {
             (before, here) = (here, io.pool.next(here.some()?));

@@ -4,14 +4,10 @@
 //! forgotten after ten minutes (RFC 1191 section 6.3, RFC 8201 section 4), so that a path that
 //! has become wider is used.
 
-use core::time::Duration;
-
 use super::address_table::AddressTable;
+use crate::tcp::PATH_LIFETIME;
 use crate::time::Instant;
 use crate::wire::Addr;
-
-/// How long a size is believed.
-pub(super) const LIFETIME: Duration = Duration::from_secs(600);
 
 #[derive(Clone, Copy, Debug)]
 struct Path {
@@ -43,7 +39,7 @@ impl Paths {
 
     /// No more than `mtu` bytes get to `remote`.
     pub(super) fn lower(&mut self, remote: Addr, mtu: u16, now: Instant) {
-        self.put(remote, Path { mtu, suspected: None, until: now + LIFETIME });
+        self.put(remote, Path { mtu, suspected: None, until: now + PATH_LIFETIME });
     }
 
     /// Somebody says so, and it would be too early to believe it.
@@ -51,7 +47,7 @@ impl Paths {
         match self.get(remote, now) {
             Some(path) => path.suspected = Some(mtu),
             None => {
-                let until = now + LIFETIME;
+                let until = now + PATH_LIFETIME;
                 self.put(remote, Path { mtu: u16::MAX, suspected: Some(mtu), until });
             }
         }
@@ -64,6 +60,15 @@ impl Paths {
             self.lower(remote, mtu, now);
         }
         self.mtu(remote, now)
+    }
+
+    /// A packet of `mtu` bytes got to `remote`.
+    pub(super) fn raise(&mut self, remote: Addr, mtu: u16, now: Instant) {
+        if let Some(path) = self.get(remote, now)
+            && path.mtu < mtu
+        {
+            path.mtu = mtu;
+        }
     }
 
     fn get(&mut self, remote: Addr, now: Instant) -> Option<&mut Path> {
@@ -116,6 +121,15 @@ mod tests {
         assert_eq!(paths.mtu(host(1), at(2)), Some(1_300));
         assert_eq!(paths.confirm(host(1), at(2)), Some(1_200));
         assert_eq!(paths.confirm(host(2), at(2)), None);
+    }
+
+    #[test]
+    fn a_wider_path_is_remembered_as_such() {
+        let mut paths = Paths::new(4, [0; 16]);
+        paths.lower(host(1), 1_280, at(0));
+        paths.raise(host(1), 1_400, at(1));
+        paths.raise(host(2), 1_400, at(1));
+        assert_eq!((paths.mtu(host(1), at(2)), paths.mtu(host(2), at(2))), (Some(1_400), None));
     }
 
     #[test]

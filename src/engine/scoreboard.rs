@@ -123,7 +123,7 @@ impl<C> Slot<C> {
     /// RACK_detect_loss (RFC 8985 section 6.2 step 5).
     fn find_losses<D>(&mut self, recovery: &mut Recovery, io: &mut Io<D>) {
         let window = recovery.window_us(&self.tcb);
-        let mut wait_us = 0;
+        let (mut wait_us, mut too_long, mut congestion) = (0, false, false);
         let mut at = self.outbox.in_flight.front();
         while let Some(here) = at.some() {
             let (sent, len, marks) = sent(&io.pool, here);
@@ -133,6 +133,9 @@ impl<C> Slot<C> {
                         io.pool.set_marks(here, marks | Marks::LOST);
                         recovery.lost += len;
                         recovery.newly_lost = true;
+                        // What is too long for the path says nothing of its load.
+                        too_long |= len > u32::from(self.tcb.snd_mss);
+                        congestion |= len <= u32::from(self.tcb.snd_mss);
                     }
                     Loss::In(us) => wait_us = wait_us.max(us),
                     Loss::Unknown => {}
@@ -146,7 +149,9 @@ impl<C> Slot<C> {
             self.tcb.reorder_at = io.now.tick().after(wait);
         }
         let recovering = self.tcb.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT);
-        if recovery.lost > 0 && !recovering {
+        if recovery.lost > 0 && !recovering && too_long && !congestion {
+            self.tcb.repair_without_reduction();
+        } else if recovery.lost > 0 && !recovering {
             io.counters.inc(Counter::FastRetransmits);
             recovery.begin(self.outbox.in_flight.bytes(), &mut self.tcb);
         }

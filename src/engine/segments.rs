@@ -7,7 +7,7 @@ use super::slots::{Pending, Slot};
 use super::{Engine, Target};
 use crate::app::{App, Close};
 use crate::device::{Device, Frame, FrameQueue, FrameRef, Place, Pool};
-use crate::tcp::{self, Answer, Drop, Event, Outcome, Payload};
+use crate::tcp::{self, Answer, Drop, Event, Facts, Outcome, Payload};
 use crate::wire::Seq;
 use crate::wire::tcp::Segment;
 
@@ -98,6 +98,9 @@ impl<A: App, D: Device> Engine<A, D> {
             Event::Refused => self.slots.at(index).over = Some(Close::Refused),
             Event::Closed => self.slots.at(index).over = Some(Close::Finished),
             Event::TimeWait | Event::Nothing => {}
+        }
+        if outcome.acked > 0 && self.slots.at(index).tcb.has(Facts::OWN) {
+            self.path_acknowledged(index);
         }
         self.list(index);
     }

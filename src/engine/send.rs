@@ -76,6 +76,9 @@ impl<C> Slot<C> {
         if !self.send_lost(io) {
             result = Sent::Blocked;
         }
+        if self.tcb.has(Facts::OWN) {
+            self.send_path_probe(io);
+        }
         while let Some(next) = self.next_segment(io) {
             if !self.transmit(&next, io) {
                 result = blocked_by(io);
@@ -104,7 +107,7 @@ impl<C> Slot<C> {
 
     /// False if there is no room or no frame. What lacked a frame goes when the timer armed by
     /// [`Tcb::settle`](crate::tcp) expires, or earlier if anything else happens.
-    fn transmit<D: Device>(&mut self, next: &Next, io: &mut Io<D>) -> bool {
+    pub(super) fn transmit<D: Device>(&mut self, next: &Next, io: &mut Io<D>) -> bool {
         let fields = self.fields(next.seq, next.flags, next.len as usize, io);
         if next.len == 0 {
             if !io.send_control(&self.flow, self.hop, &fields, &[]) {

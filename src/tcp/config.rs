@@ -50,8 +50,9 @@ pub struct TcpConfig {
     pub sack: bool,
     /// Offer and accept window scaling (RFC 7323 section 2).
     pub window_scaling: bool,
-    /// Try shorter segments when full ones keep timing out and no router says why (RFC 4821).
-    pub black_hole_detection: bool,
+    /// Find out what no router tells: try shorter segments when full ones keep timing out, and every
+    /// ten minutes a longer one where they are short (RFC 4821).
+    pub path_mtu_probing: bool,
     /// How the sending rate follows what the network can carry, for connections opened from now on.
     pub congestion: Algorithm,
     /// Largest segment to use, whatever the link and the peer allow.
@@ -79,7 +80,7 @@ impl Default for TcpConfig {
             timestamps: true,
             sack: true,
             window_scaling: true,
-            black_hole_detection: true,
+            path_mtu_probing: true,
             congestion: Algorithm::default(),
             mss_clamp: None,
         }

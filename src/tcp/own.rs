@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 
+use super::path_search::PathSearch;
 use super::settings::Settings;
 
 /// The row of a connection that has [`Facts::OWN`](super::Facts::OWN).
@@ -13,6 +14,8 @@ pub(crate) struct Own {
     no_delay: Option<bool>,
     keep_alive: Option<Option<Duration>>,
     user_timeout: Option<Duration>,
+    /// While its segments are shorter than agreed, for the path's sake.
+    pub(crate) path: Option<PathSearch>,
 }
 
 impl Own {

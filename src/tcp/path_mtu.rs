@@ -9,7 +9,7 @@ const MIN_V6: u16 = 1_280;
 /// (RFC 5927 section 7.1): what Linux takes too.
 const MIN_V4: u16 = 552;
 /// Sizes that links have (RFC 1191 section 7.1 and later ones), in falling order: for routers that
-/// don't say.
+/// don't say, and for probes.
 const PLATEAUS: [u16; 10] = [17_914, 9_000, 4_352, 2_002, 1_500, 1_492, 1_400, 1_280, 1_006, 552];
 /// What is tried, in turn, when long segments vanish, and after how many timeouts in a row: at R1
 /// (RFC 9293 section 3.8.3) Ethernet's size for those that are longer, then what IPv6 asks of every
@@ -46,6 +46,12 @@ pub(crate) fn black_hole_step(len: u16, timeouts: u8, is_v4: bool) -> Option<u16
     BLACK_HOLE_STEPS.into_iter().find(fits).map(|(step, _)| step)
 }
 
+/// The next size to try where packets of `mtu` bytes get through and none longer than `most`.
+pub(super) fn next_probe(mtu: u16, most: u16) -> Option<u16> {
+    let higher = PLATEAUS.into_iter().rev().find(|plateau| *plateau > mtu);
+    (mtu < most).then(|| higher.map_or(most, |higher| higher.min(most)))
+}
+
 impl Tcb {
     /// Bytes around a segment's payload, IP header included.
     fn overhead(&self, is_v4: bool) -> u16 {
@@ -79,7 +85,8 @@ impl Tcb {
     /// (RFC 8201 section 5.4: the congestion window does not change).
     pub(crate) fn repair_without_reduction(&mut self) {
         if !self.has(Facts::RECOVERY) {
-            self.facts |= Facts::TIMED_OUT;
+            // Without a scoreboard everything is sent again, and nothing is to be remembered.
+            self.facts.set(Facts::TIMED_OUT, self.has(Facts::SACK));
             self.recover = self.snd_max - 1;
         }
         self.facts -= Facts::TIMING | Facts::PROBE_OUT;
@@ -124,5 +131,16 @@ mod tests {
         assert_eq!(black_hole_step(1_280, 5, true), Some(576));
         assert_eq!(black_hole_step(1_280, 5, false), None);
         assert_eq!(black_hole_step(1_279, 9, true), None);
+    }
+
+    #[test]
+    fn probes_climb_to_the_full_size() {
+        let mut sizes = vec![552];
+        while let Some(next) = next_probe(sizes[sizes.len() - 1], 1_500) {
+            sizes.push(next);
+        }
+        assert_eq!(sizes, [552, 1_006, 1_280, 1_400, 1_492, 1_500]);
+        assert_eq!(next_probe(1_280, 1_300), Some(1_300));
+        assert_eq!(next_probe(17_914, 65_535), Some(65_535));
     }
 }

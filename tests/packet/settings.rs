@@ -116,6 +116,7 @@ impl Settings {
         match name.strip_prefix("net.ipv4.").unwrap_or(name) {
             "tcp_timestamps" => tcp.timestamps = value != 0,
             "tcp_window_scaling" => tcp.window_scaling = value != 0,
+            "tcp_mtu_probing" => tcp.path_mtu_probing = value != 0,
             "tcp_sack" => tcp.sack = value != 0,
             "tcp_syn_retries" => tcp.connect_retries = value.min(255) as u8,
             "tcp_synack_retries" => tcp.syn_retries = value.min(255) as u8,
