@@ -61,6 +61,10 @@ impl<A: App, D: Device> Engine<A, D> {
     /// A SYN for a listener (RFC 9293 section 3.10.7.2, third step). `after` is the lowest sequence
     /// number that may be ours, if an earlier connection has to be told apart.
     fn syn_arrives(&mut self, syn: &Segment, flow: &Flow, hop: Hop, hash: u64, after: Option<Seq>) {
+        if self.is_broadcast(flow.remote) {
+            // RFC 9293 section 3.9.2.3, MUST-63; the others are told from the address alone.
+            return self.io.counters.inc(Counter::DropNotOurs);
+        }
         let io = &mut self.io;
         io.counters.inc(Counter::SynsReceived);
         if self.draining || self.commands.accept_paused {

@@ -117,3 +117,22 @@ impl Default for TcpConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc9293_3_8_the_defaults_are_those_that_the_rfc_asks_for() {
+        let config = TcpConfig::default();
+        // MUST-25, SHLD-11, MUST-40 and RFC 6298 section 2.5.
+        assert_eq!(config.keep_alive, None);
+        assert!(config.user_timeout >= Duration::from_secs(100));
+        assert!(config.delayed_ack < Duration::from_millis(500));
+        assert!(config.rto_max >= Duration::from_secs(60));
+        // MUST-29: no single probe decides.
+        assert!(config.keep_alive_probes > 1);
+        // RFC 5482 section 3.1: ENABLED is false.
+        assert_eq!(config.user_timeout_option, None);
+    }
+}

@@ -181,7 +181,7 @@ impl Tcb {
             let scale = self.snd_scale;
             self.take_window(segment, scale);
             if was_shut && self.snd_wnd > 0 {
-                self.window_opened(settings);
+                self.window_opened(settings, now);
             }
         }
         if self.fin_is_acked() {
