@@ -53,8 +53,8 @@ pub struct TcpConfig {
     pub sack: bool,
     /// Offer and accept window scaling (RFC 7323 section 2).
     pub window_scaling: bool,
-    /// Find out what no router tells: try shorter segments when full ones keep timing out, and every
-    /// ten minutes a longer one where they are short (RFC 4821).
+    /// Find out what no router tells: try shorter segments when full ones keep timing out, and
+    /// every ten minutes a longer one where they are short (RFC 4821).
     pub path_mtu_probing: bool,
     /// How the sending rate follows what the network can carry, for connections opened from now on.
     pub congestion: Algorithm,
