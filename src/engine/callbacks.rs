@@ -32,6 +32,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let slot = self.slots.at(index);
         let (flow, id, role) = (slot.flow, slot.id, slot.role);
         slot.outbox.segment = slot.tcb.snd_mss;
+        slot.count_ecn(&self.io);
         let peer = Peer {
             id,
             local: self.socket_address(flow.local, flow.local_port),

@@ -11,6 +11,7 @@
 //! | `handshake` | listeners, half-open connections, TIME-WAIT |
 //! | `callbacks` | calling the application, and what it asked for |
 //! | `scoreboard` | which segments the peer has, which are lost |
+//! | `ecn` | explicit congestion notification |
 //! | `strays` | segments that came to the wrong core |
 //! | `send` | from a connection's queue to the device |
 //! | `timers` | what is due |
@@ -31,6 +32,7 @@ mod config;
 mod connect;
 mod counters;
 mod demux;
+mod ecn;
 mod flow;
 mod flow_hash;
 mod handshake;

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::congestion::Algorithm;
+use super::ecn::Ecn;
 
 /// How connections behave. One value for all connections of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,9 @@ pub struct TcpConfig {
     pub path_mtu_probing: bool,
     /// How the sending rate follows what the network can carry, for connections opened from now on.
     pub congestion: Algorithm,
+    /// Explicit congestion notification: whether to ask for it, and what to agree to. With DCTCP,
+    /// which is nothing without, it is asked for wherever it would be agreed to.
+    pub ecn: Ecn,
     /// Least time between two answers to what a connection can't accept and what has neither data
     /// nor FIN: two ends that disagree must not answer each other for ever (RFC 5961 section 7).
     pub answer_interval: Duration,
@@ -110,6 +114,7 @@ impl Default for TcpConfig {
             window_scaling: true,
             path_mtu_probing: true,
             congestion: Algorithm::default(),
+            ecn: Ecn::default(),
             answer_interval: Duration::from_millis(500),
             hop_limit: 64,
             dscp: 0,

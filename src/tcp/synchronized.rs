@@ -218,6 +218,7 @@ impl Tcb {
         if self.dup_acks == DUP_ACK_THRESHOLD && fresh {
             // What limited transmit sent does not count (RFC 5681 section 3.2 step 2).
             self.congestion.on_loss(self.flight().min(self.congestion.cwnd()));
+            self.window_reduced();
             self.recover = self.snd_max - 1;
             self.facts |= Facts::RECOVERY;
             self.facts -= Facts::TIMING;
@@ -258,10 +259,10 @@ impl Tcb {
                 outcome.retransmit = true;
             }
         } else {
-            let rtt = self.rtt.srtt().unwrap_or_default();
-            let limited = self.has(Facts::CWND_LIMITED);
-            self.congestion.on_ack(acked, flight, limited, now, rtt);
-            self.facts -= Facts::CWND_LIMITED;
+            outcome.grows = self.ecn.is_on();
+            if !outcome.grows {
+                self.grow(acked, flight, now);
+            }
         }
         // RFC 6298 section 5.2 and 5.3.
         if self.flight() == 0 {
@@ -269,6 +270,14 @@ impl Tcb {
         } else {
             self.arm_retransmit(now);
         }
+    }
+
+    /// The congestion window grows by what was acknowledged; `flight` were on the way before.
+    pub(super) fn grow(&mut self, acked: u32, flight: u32, now: Instant) {
+        let rtt = self.rtt.srtt().unwrap_or_default();
+        let limited = self.has(Facts::CWND_LIMITED);
+        self.congestion.on_ack(acked, flight, limited, now, rtt);
+        self.facts -= Facts::CWND_LIMITED;
     }
 
     /// TLP_process_ack (RFC 8985 section 7.4.2): the probe was acknowledged, and with it all that
@@ -279,6 +288,7 @@ impl Tcb {
         if self.has(Facts::PROBE_AGAIN) && !duplicate {
             self.congestion.on_congestion(self.flight());
             self.congestion.on_recovered();
+            self.window_reduced();
         }
     }
 

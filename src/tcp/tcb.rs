@@ -3,6 +3,7 @@
 use bitflags::bitflags;
 
 use super::congestion::{Control, initial_window};
+use super::ecn::EcnFacts;
 use super::negotiate::{Agreed, LocalOffer, effective_payload};
 use super::rack::Reordering;
 use super::rtt::RttEstimator;
@@ -95,6 +96,7 @@ bitflags! {
 pub(crate) struct Tcb {
     pub(crate) state: State,
     pub(crate) facts: Facts,
+    pub(crate) ecn: EcnFacts,
 
     pub(crate) rcv_nxt: Seq,
     /// Right edge of the window as advertised: never moves back (section 3.8.6, SHLD-14).
@@ -168,6 +170,7 @@ impl Tcb {
         Tcb {
             state: State::SynSent,
             facts: Facts::empty(),
+            ecn: EcnFacts::asking(offer.ecn),
             rcv_nxt: Seq(0),
             rcv_adv: Seq(0),
             last_ack_sent: Seq(0),

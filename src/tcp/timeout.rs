@@ -189,6 +189,7 @@ impl Tcb {
         let first = self.rtt.backoff() == 0;
         self.rtt.back_off(&settings.rto);
         self.congestion.on_timeout(self.flight(), first);
+        self.window_reduced();
         self.facts -= Facts::RECOVERY | Facts::PROBE_OUT;
         self.recover = self.snd_max - 1;
         self.dup_acks = 0;
