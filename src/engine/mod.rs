@@ -16,6 +16,7 @@
 //! | `send` | from a connection's queue to the device |
 //! | `timers` | what is due |
 //! | `connect` | connections that we open |
+//! | `info` | what can be asked about a connection |
 //! | `reconfigure` | what may change between turns |
 //! | `icmp_errors` | errors that routers report |
 //! | `path_mtu` | segments that are too long for their path |
@@ -37,6 +38,7 @@ mod flow;
 mod flow_hash;
 mod handshake;
 mod icmp_errors;
+mod info;
 mod io;
 mod link_local;
 mod neighbours;
@@ -58,6 +60,7 @@ pub(crate) mod wheel;
 
 pub use config::{EngineConfig, Limits, Listen, LocalAddress, Overflow};
 pub use counters::{Counter, Counters};
+pub use info::ConnInfo;
 pub use turn::Turn;
 
 use std::collections::VecDeque;
