@@ -142,7 +142,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let origin = Tick(0);
         let mut engine = Engine {
             app,
-            io: Io::new(device, locals, settings, &limits),
+            io: Io::new(device, locals, settings, &limits, &flow_key),
             mailbox,
             demux: Demux::new(entries),
             hash: FlowHash::new(flow_key),

@@ -228,7 +228,9 @@ impl Tcb {
         }
     }
 
-    fn new_ack(
+    /// SND.UNA advances.
+    #[inline]
+    pub(super) fn new_ack(
         &mut self,
         segment: &Segment,
         outcome: &mut Outcome,

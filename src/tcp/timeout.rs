@@ -143,6 +143,7 @@ impl Tcb {
     }
 
     /// The peer lives: keep-alive starts over (RFC 9293 section 3.8.4).
+    #[inline]
     pub(super) fn heard(&mut self, settings: &Settings, now: Instant) {
         if self.state == State::TimeWait {
             return;
