@@ -141,6 +141,14 @@ fn encode_option(option: &TcpOption, out: &mut Vec<u8>) {
     }
 }
 
+/// The flow label of an IPv6 packet; `None` for other packets.
+pub(crate) fn flow_label(frame: &[u8]) -> Option<u32> {
+    let packet = frame.get(ETHERNET..)?;
+    let is_v6 = frame[12..14] == IPV6.to_be_bytes();
+    let first = u32::from_be_bytes(packet.first_chunk().copied()?);
+    is_v6.then_some(first & 0xf_ffff)
+}
+
 /// Reads a frame from the local end; an error names the rule that it breaks.
 pub(crate) fn decode(path: &Path, frame: &[u8]) -> Result<Decoded, String> {
     if frame.len() < ETHERNET {
