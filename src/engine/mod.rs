@@ -169,7 +169,7 @@ impl<A: App, D: Device> Engine<A, D> {
         };
         for (ip, mac) in engine.config.neighbours.clone() {
             // More static neighbours than the table holds: the rest is asked for when needed.
-            let _ = engine.neighbours.insert_static(Addr::from(ip).0, mac, Instant::ZERO);
+            let _ = engine.neighbours.insert_static(Addr::from(ip), mac, Instant::ZERO);
         }
         engine
     }

@@ -65,8 +65,11 @@ impl<A: App, D: Device> Engine<A, D> {
                 if !slot.lose_overdue(io) {
                     slot.go_back(io);
                 }
+                let again = slot.tcb.rtt.backoff() > 1;
                 if slot.hop == Hop::UNKNOWN {
                     self.resolve(index);
+                } else if again {
+                    self.doubt_hop(index);
                 }
             }
             Expiry::TailProbe => slot.send_tail_probe(io),
