@@ -49,6 +49,8 @@ pub(crate) struct Io<D> {
     pub(crate) locals: Vec<Local>,
     pub(crate) settings: Settings,
     pub(crate) now: Instant,
+    /// Frames of the batch in hand that nobody has looked at yet.
+    pub(crate) unprocessed: u32,
     mac: Mac,
     labels: FlowHash,
     offer_v4: LocalOffer,
@@ -80,6 +82,7 @@ impl<D: Device> Io<D> {
             counters: Counters::new(),
             locals,
             now: Instant::ZERO,
+            unprocessed: 0,
             mac: Mac(link.mac),
             labels: FlowHash::for_labels(*key),
             offer_v4: LocalOffer::new(&settings.config, mtu, true),
@@ -101,6 +104,12 @@ impl<D: Device> Io<D> {
         self.offer_v4 = LocalOffer::new(&settings.config, mtu, true);
         self.offer_v6 = LocalOffer::new(&settings.config, mtu, false);
         self.settings = settings;
+    }
+
+    /// Whether a received payload may stay in its frame. What waits behind it in the batch counts
+    /// as free, or a burst would be dropped from its front, and so would be its repetition.
+    pub(crate) fn may_receive(&self) -> bool {
+        self.pool.free() + self.unprocessed > self.pool.reserve()
     }
 
     pub(crate) fn mac(&self) -> Mac {

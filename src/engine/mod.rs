@@ -58,6 +58,7 @@ mod strays;
 mod time_wait_table;
 mod timers;
 mod turn;
+mod undo;
 pub(crate) mod wheel;
 
 pub use config::{CookieConfig, EngineConfig, Limits, Listen, LocalAddress, Overflow, SynCookies};

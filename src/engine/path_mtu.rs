@@ -64,6 +64,10 @@ impl<A: App, D: Device> Engine<A, D> {
             io.counters.inc(Counter::BlackHoles);
             slot.set_segment(mtu, true, io);
         }
+        // Whoever looks at the timeout next sees the segment that goes again.
+        if let Some(front) = slot.outbox.in_flight.front().some() {
+            slot.cut_to_segment(front, io);
+        }
     }
 
     /// A connection opens: what is known of its path holds for it too.
@@ -113,9 +117,16 @@ impl<C> Slot<C> {
             return;
         }
         self.path_probe_lost(io);
+        if let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get_mut(index)) {
+            // Whether a timeout was needed is no question any more: nothing is held back for it.
+            recovery.resend = false;
+            if let Some(episode) = &mut recovery.episode {
+                episode.try_forward(None);
+            }
+        }
         if !self.tcb.has(Facts::SACK) {
             self.tcb.repair_without_reduction();
-            return self.go_back(io);
+            return self.go_back(false, io);
         }
         if self.recovery.is_none() {
             self.recovery = io.recoveries.insert(Recovery::default());

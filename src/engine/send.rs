@@ -73,13 +73,13 @@ impl<C> Slot<C> {
         if report_first && self.tcb.has(Facts::ACK_NOW) && self.has_blocks() {
             self.acknowledge(io);
         }
-        if !self.send_lost(io) {
+        if !self.repair(io) {
             result = Sent::Blocked;
         }
         if self.tcb.has(Facts::OWN) {
             self.send_path_probe(io);
         }
-        while let Some(next) = self.next_segment(io) {
+        while let Some(next) = self.next_segment(io).filter(|_| !self.is_held(io)) {
             if !self.transmit(&next, io) {
                 result = blocked_by(io);
                 break;
@@ -98,7 +98,7 @@ impl<C> Slot<C> {
         result
     }
 
-    fn next_segment<D>(&mut self, io: &Io<D>) -> Option<Next> {
+    pub(super) fn next_segment<D>(&mut self, io: &Io<D>) -> Option<Next> {
         let first = self.outbox.queue.front().some().map_or(0, |at| io.pool.queued_len(at));
         // Longer ones are from before the path was known.
         let first = first.min(u32::from(self.tcb.snd_mss));
@@ -129,7 +129,7 @@ impl<C> Slot<C> {
             self.tcb.cwr_sent();
         }
         if next.again {
-            io.counters.inc(Counter::Retransmissions);
+            self.note_resent(&fields, next.len, io);
         } else {
             io.counters.add(Counter::BytesSent, u64::from(next.len));
             self.note_sent(next.len, io);
@@ -186,12 +186,6 @@ impl<C> Slot<C> {
         if !io.pool.is_posted(at) && self.send_again(at, io) {
             io.counters.inc(Counter::FastRetransmits);
         }
-    }
-
-    /// Everything in flight is to be sent again, from SND.UNA on.
-    pub(crate) fn go_back<D>(&mut self, io: &Io<D>) {
-        self.outbox.queue.prepend(&io.pool, &mut self.outbox.in_flight);
-        self.tcb.go_back();
     }
 
     /// Sends the ACKs that must go now. False if there was no room for them.

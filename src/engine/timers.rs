@@ -57,14 +57,12 @@ impl<A: App, D: Device> Engine<A, D> {
         let mut space = None;
         let settings = slot.settings(io, &mut space);
         match slot.tcb.retransmit_timer(waiting, settings, io.now) {
-            Expiry::Retransmit => {
+            Expiry::Retransmit { first, forward } => {
                 slot.pending.set(Pending::STALLED, slot.tcb.reaches_r1());
                 io.counters.inc(Counter::RetransmissionTimeouts);
                 self.path_timed_out(index);
                 let (io, slot) = (&mut self.io, self.slots.at(index));
-                if !slot.lose_overdue(io) {
-                    slot.go_back(io);
-                }
+                slot.timed_out(first, forward, io);
                 let again = slot.tcb.rtt.backoff() > 1;
                 if slot.hop == Hop::UNKNOWN {
                     self.resolve(index);

@@ -74,8 +74,8 @@ impl Tcb {
     /// RFC 3042: each of the first two duplicate ACKs lets one new segment out. With SACK it is the
     /// scoreboard that makes room.
     fn limited_transmit(&self) -> u32 {
-        let repairing = self.snd_nxt != self.snd_max || !self.snd_una.after(self.recover);
-        if repairing || self.facts.intersects(Facts::SACK | Facts::RECOVERY) {
+        let repairing = Facts::RECOVERY | Facts::TIMED_OUT;
+        if self.snd_nxt != self.snd_max || self.facts.intersects(Facts::SACK | repairing) {
             return 0;
         }
         u32::from(self.dup_acks.min(2)) * u32::from(self.snd_mss)
@@ -174,6 +174,7 @@ impl Tcb {
     pub(crate) fn syn_never_left(&mut self) {
         self.snd_nxt = self.snd_una;
         self.snd_max = self.snd_una;
+        self.tries = 0;
         self.facts -= Facts::TIMING | Facts::RETRANSMIT_ARMED;
     }
 

@@ -86,7 +86,9 @@ impl Tcb {
     pub(crate) fn repair_without_reduction(&mut self) {
         if !self.has(Facts::RECOVERY) {
             // Without a scoreboard everything is sent again, and nothing is to be remembered.
-            self.facts.set(Facts::TIMED_OUT, self.has(Facts::SACK));
+            if self.has(Facts::SACK) {
+                self.facts |= Facts::TIMED_OUT;
+            }
             self.recover = self.snd_max - 1;
         }
         self.facts -= Facts::TIMING | Facts::PROBE_OUT;
