@@ -49,6 +49,7 @@ mod path_mtu;
 mod path_probe;
 mod paths;
 mod reconfigure;
+mod rows;
 mod scoreboard;
 mod segments;
 mod send;

@@ -68,8 +68,7 @@ impl<A: App, D: Device> Engine<A, D> {
             return self.list(index);
         }
         let offer = io.offer(slot.flow.remote);
-        let ecn = slot.tcb.ecn.is_on();
-        let sacked = if ecn { slot.sacked(io) } else { 0 };
+        let before = slot.tcb.ecn.is_on().then(|| slot.before_marks(io));
         let mut space = None;
         let settings = slot.settings(io, &mut space);
         let outcome = tcp::segment_arrives(&mut slot.tcb, segment, &offer, settings, io.now);
@@ -86,8 +85,8 @@ impl<A: App, D: Device> Engine<A, D> {
         } else {
             slot.plain_ack_arrives(segment, &outcome, io);
         }
-        if ecn {
-            slot.marks_arrive(segment, &outcome, sacked, io);
+        if let Some(before) = before {
+            slot.marks_arrive(segment, &outcome, before, io);
         }
         slot.take_payload(frame, segment, outcome.payload, io);
         if outcome.urgent || segment.options.user_timeout.is_some() && outcome.drop.is_none() {
