@@ -5,7 +5,9 @@
  * Ours: TCP to an (address, port) that is served; and for an address that is owned, which the
  * kernel therefore doesn't have, also its ARP, NDP, ICMP echo, ICMP errors and the rest of its TCP
  * (replies to what we opened, and segments to closed ports, which want an RST that nobody else
- * would send). Everything else goes to the kernel as if this program weren't there.
+ * would send). Also ours, wherever they come to, are ICMP errors that quote a segment from a served
+ * (address, port): the kernel knows no such connection. Everything else goes to the kernel as if
+ * this program weren't there.
  *
  * Fragments are never reassembled. A first fragment that names a served port is dropped and
  * counted, as the kernel would otherwise complete and answer it. Later fragments carry no ports:

@@ -98,23 +98,52 @@ static __always_inline int steer_tcp(struct xdp_md *ctx, struct cursor *cursor,
 	return redirect(ctx, COUNTER_redirected_tcp);
 }
 
+/* Whether the packet that an ICMP error quotes is a segment from a served address and port. */
+static __always_inline int quotes_served(struct cursor *cursor, int version)
+{
+	struct address source;
+	struct ipv6hdr *ipv6;
+	struct iphdr *ipv4;
+	struct ports *ports;
+
+	if (version == 4) {
+		ipv4 = TAKE(cursor, sizeof(*ipv4));
+		if (!ipv4 || ipv4->version != 4 || ipv4->ihl < 5 || ipv4->protocol != IPPROTO_TCP)
+			return 0;
+		map_ipv4(&source, ipv4->saddr);
+		if (!TAKE(cursor, ipv4->ihl * 4 - sizeof(*ipv4)))
+			return 0;
+	} else {
+		ipv6 = TAKE(cursor, sizeof(*ipv6));
+		if (!ipv6 || ipv6->version != 6 || ipv6->nexthdr != IPPROTO_TCP)
+			return 0;
+		__builtin_memcpy(&source, &ipv6->saddr, sizeof(source));
+	}
+	ports = TAKE(cursor, sizeof(*ports));
+	return ports && is_served(&source, ports->source);
+}
+
 static __always_inline int steer_icmp(struct xdp_md *ctx, struct cursor *cursor,
 				      const struct datagram *datagram)
 {
 	struct icmp *icmp = TAKE(cursor, sizeof(*icmp));
+	int ours;
 
 	if (!icmp)
 		return malformed();
 	switch (icmp->type) {
 	case ICMP_ECHO:
+		ours = is_owned(&datagram->destination);
+		break;
 	case ICMP_UNREACHABLE:
 	case ICMP_TIME_EXCEEDED:
 	case ICMP_PARAMETER_PROBLEM:
+		ours = is_owned(&datagram->destination) || quotes_served(cursor, 4);
 		break;
 	default:
 		return pass();
 	}
-	return is_owned(&datagram->destination) ? redirect(ctx, COUNTER_redirected_control) : pass();
+	return ours ? redirect(ctx, COUNTER_redirected_control) : pass();
 }
 
 static __always_inline int steer_icmpv6(struct xdp_md *ctx, struct cursor *cursor,
@@ -136,10 +165,13 @@ static __always_inline int steer_icmpv6(struct xdp_md *ctx, struct cursor *curso
 		break;
 	case NDP_ADVERTISEMENT:
 	case ICMPV6_ECHO:
+		break;
 	case ICMPV6_UNREACHABLE:
 	case ICMPV6_TOO_BIG:
 	case ICMPV6_TIME_EXCEEDED:
 	case ICMPV6_PARAMETER_PROBLEM:
+		if (quotes_served(cursor, 6))
+			return redirect(ctx, COUNTER_redirected_control);
 		break;
 	default:
 		return pass();
