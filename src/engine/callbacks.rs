@@ -224,6 +224,7 @@ impl<A: App, D: Device> Engine<A, D> {
         if let Some(recovery) = slot.recovery.take() {
             self.io.recoveries.remove(recovery);
         }
+        slot.forget_validation(&mut self.io);
         if slot.tcb.state == State::TimeWait && why == Close::Finished {
             self.enter_time_wait(index, &slot, hash);
         } else {

@@ -328,6 +328,7 @@ pub(super) fn new_slot<C>(tcb: Tcb, flow: Flow, hop: Hop, id: ConnId, role: Role
         newest: [Seq(0); 3],
         duplicate: None,
         recovery: None,
+        validation: None,
         pending: Pending::default(),
         armed_at: Tick(0),
         timer_at: Tick(0),

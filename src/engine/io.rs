@@ -9,6 +9,7 @@ use super::counters::{Counter, Counters};
 use super::flow::{Flow, Hop};
 use super::slab::Slab;
 use crate::device::{Class, Device, Frame, Pool};
+use crate::tcp::validation::Validation;
 use crate::tcp::{LocalOffer, Recovery, Settings};
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, Headers, Options};
@@ -45,6 +46,8 @@ pub(crate) struct Io<D> {
     offer_v6: LocalOffer,
     /// State of the connections that miss segments.
     pub(crate) recoveries: Slab<Recovery>,
+    /// State of the connections with large congestion windows.
+    pub(crate) validations: Slab<Validation>,
     /// Segments that answer nothing of ours, still allowed in this second.
     replies_left: u32,
     replies_per_second: u32,
@@ -65,6 +68,7 @@ impl<D: Device> Io<D> {
             offer_v6: LocalOffer::new(&settings.config, mtu, false),
             settings,
             recoveries: Slab::new(limits.connections),
+            validations: Slab::new(limits.connections),
             replies_left: limits.replies_per_second,
             replies_per_second: limits.replies_per_second,
             replies_since: Instant::ZERO,

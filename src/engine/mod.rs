@@ -11,7 +11,9 @@
 //! | `handshake` | listeners, half-open connections, TIME-WAIT |
 //! | `callbacks` | calling the application, and what it asked for |
 //! | `scoreboard` | which segments the peer has, which are lost |
+//! | `samples` | what an ACK tells of the path |
 //! | `strays` | segments that came to the wrong core |
+//! | `validation` | what a congestion window is worth that isn't used |
 //! | `send` | from a connection's queue to the device |
 //! | `timers` | what is due |
 //! | `connect` | connections that we open |
@@ -32,6 +34,7 @@ mod io;
 mod link_local;
 mod neighbours;
 mod reconfigure;
+mod samples;
 mod scoreboard;
 mod segments;
 mod send;
@@ -41,6 +44,7 @@ mod strays;
 mod time_wait_table;
 mod timers;
 mod turn;
+mod validation;
 pub(crate) mod wheel;
 
 pub use config::{EngineConfig, Limits, Listen, LocalAddress, Overflow};

@@ -148,7 +148,9 @@ impl<C> Slot<C> {
         let recovering = self.tcb.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT);
         if recovery.lost > 0 && !recovering {
             io.counters.inc(Counter::FastRetransmits);
-            recovery.begin(self.outbox.in_flight.bytes(), &mut self.tcb);
+            let in_flight = self.outbox.in_flight.bytes();
+            let used = self.used_window(in_flight, io);
+            recovery.begin(in_flight, used, &mut self.tcb);
         }
     }
 

@@ -70,7 +70,9 @@ impl<A: App, D: Device> Engine<A, D> {
             slot.hop = hop;
         }
         if outcome.acked > 0 {
+            slot.sample_round_trip(io);
             slot.note_acknowledged(io);
+            slot.note_use(outcome.acked, io);
         }
         slot.acknowledged(outcome.acked, io);
         slot.sacks_arrive(segment, outcome.acked > 0, io);

@@ -24,7 +24,7 @@ impl<C> Slot<C> {
     pub(crate) fn output<D: Device>(&mut self, io: &mut Io<D>) -> Sent {
         let mut result = Sent::All;
         if !self.outbox.queue.is_empty() {
-            self.tcb.before_sending(io.now);
+            self.restart_if_idle(io);
         }
         // Segments with payload have no space for blocks.
         let report_first = !self.outbox.queue.is_empty() || !self.outbox.in_flight.is_empty();

@@ -3,6 +3,7 @@
 use bitflags::bitflags;
 
 use super::flow::{Flow, Hop};
+use super::slab::Handle;
 use crate::app::{Close, ConnId, CoreId, Inbox, Outbox, Role};
 use crate::device::FrameQueue;
 use crate::tcp::Tcb;
@@ -51,6 +52,8 @@ pub(crate) struct Slot<C> {
     pub(crate) duplicate: Option<(Seq, Seq)>,
     /// Index of the recovery state, while segments of ours are missing.
     pub(crate) recovery: Option<u32>,
+    /// How much of the congestion window is used, while it is a large one.
+    pub(crate) validation: Option<Handle>,
     pub(crate) pending: Pending,
     /// When the wheel will look at the connection: perhaps earlier than anything is due.
     pub(crate) armed_at: Tick,
@@ -184,6 +187,7 @@ mod tests {
             newest: [Seq(0); 3],
             duplicate: None,
             recovery: None,
+            validation: None,
             pending: Pending::default(),
             armed_at: Tick(0),
             timer_at: Tick(0),

@@ -58,6 +58,7 @@ impl<A: App, D: Device> Engine<A, D> {
         match slot.tcb.retransmit_timer(waiting, &io.settings, io.now) {
             Expiry::Retransmit => {
                 io.counters.inc(Counter::RetransmissionTimeouts);
+                slot.validate_anew(io);
                 if !slot.lose_overdue(io) {
                     slot.go_back(io);
                 }

@@ -77,9 +77,11 @@ impl Recovery {
     }
 
     /// The first loss of a window: fast recovery begins (RFC 5681 section 3.2, RFC 9937 section 6).
-    pub(crate) fn begin(&mut self, in_flight: u32, tcb: &mut Tcb) {
+    /// `used` is what the reduction starts from: what is in flight, or more (RFC 7661 section
+    /// 4.4.2).
+    pub(crate) fn begin(&mut self, in_flight: u32, used: u32, tcb: &mut Tcb) {
         let delivered_before = self.sacked.saturating_sub(self.delivered);
-        tcb.congestion.on_congestion(in_flight);
+        tcb.congestion.on_congestion(used);
         tcb.recover = tcb.snd_max - 1;
         tcb.facts |= Facts::RECOVERY;
         tcb.facts -= Facts::TIMING | Facts::PROBE_OUT;

@@ -66,7 +66,8 @@ bitflags! {
         const RECOVERY = 1 << 10;
         /// `ts_recent` holds a value.
         const TS_RECENT = 1 << 11;
-        /// The last transmission was held back by the congestion window.
+        /// The congestion window held something back in this round trip: until `limited_end` is
+        /// acknowledged.
         const CWND_LIMITED = 1 << 12;
         /// Send what fits, however little: the override of silly window avoidance
         /// (RFC 9293 section 3.8.6.2.1).
@@ -129,6 +130,8 @@ pub(crate) struct Tcb {
     pub(crate) rtt_seq: Seq,
     pub(crate) rtt_started_us: u32,
     pub(crate) congestion: Control,
+    /// What was sent when the congestion window last held something back.
+    pub(crate) limited_end: Seq,
     pub(crate) recover: Seq,
     /// The congestion window while a recovery lasts (RFC 9937).
     pub(crate) recovery_cwnd: u32,
@@ -190,6 +193,7 @@ impl Tcb {
             rtt_seq: iss,
             rtt_started_us: 0,
             congestion: settings.config.congestion.start(offer.mss, initial_window(offer.mss, 0)),
+            limited_end: iss,
             recover: iss,
             recovery_cwnd: 0,
             probe_end: iss,

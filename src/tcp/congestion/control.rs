@@ -155,6 +155,10 @@ impl CongestionControl for Control {
         each!(self, c => c.on_ack(acked, flight, cwnd_limited, now, rtt))
     }
 
+    fn wants_rtt(&self) -> bool {
+        each!(self, c => c.wants_rtt())
+    }
+
     fn on_rtt(&mut self, rtt: Duration) {
         each!(self, c => c.on_rtt(rtt))
     }
@@ -201,6 +205,10 @@ impl CongestionControl for Control {
 
     fn undo(&mut self) {
         each!(self, c => c.undo())
+    }
+
+    fn decay(&mut self, cwnd: u32, ssthresh: u32) {
+        each!(self, c => c.decay(cwnd, ssthresh))
     }
 
     fn on_idle(&mut self) {
