@@ -87,12 +87,20 @@ impl Tick {
 
     /// The tick `d` after this one, rounded up so that a timer never fires early; `d` is clamped to
     /// [`Tick::MAX_AHEAD`] ticks (39 hours).
+    #[inline]
     pub fn after(self, d: Duration) -> Tick {
         let nanos = d.as_secs().saturating_mul(1_000_000_000);
         let nanos = nanos.saturating_add(u64::from(d.subsec_nanos()));
         let ticks = (nanos.div_ceil(Tick::NANOS)).min(u64::from(Tick::MAX_AHEAD)) as u32;
         // One more than the quotient: this tick is already partly over.
         Tick(self.0.wrapping_add(ticks).wrapping_add(u32::from(!d.is_zero())))
+    }
+
+    /// The same for a duration in microseconds.
+    #[inline]
+    pub(crate) const fn after_micros(self, micros: u32) -> Tick {
+        let ticks = (micros as u64 * 1_000).div_ceil(Tick::NANOS) as u32;
+        Tick(self.0.wrapping_add(ticks).wrapping_add((micros != 0) as u32))
     }
 
     /// Whether this tick lies strictly after `other`.
@@ -122,6 +130,11 @@ mod tests {
             for origin in [0u64, 5, 131_071, 1 << 49] {
                 let now = Instant::from_nanos(origin);
                 let due = now.tick().after(Duration::from_nanos(ns));
+                if ns % 1_000 == 0
+                    && let Ok(micros) = u32::try_from(ns / 1_000)
+                {
+                    assert_eq!(now.tick().after_micros(micros), due);
+                }
                 let first = (origin >> Tick::SHIFT << Tick::SHIFT)
                     + u64::from(now.tick().until(due)) * Tick::NANOS;
                 assert!(first >= origin + ns, "{ns} ns from {origin} fires at {first}");

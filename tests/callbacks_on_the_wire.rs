@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use packet::Peer;
 use segments::path::Family;
-use sidestep::app::{App, Close, Peer as Remote, Refuse, Rx, RxBuf, Tx};
+use sidestep::app::{App, Close, Notice, Peer as Remote, Refuse, Rx, RxBuf, Tx};
 
 /// What the application is to do, and what happened to it.
 #[derive(Default)]
@@ -19,6 +19,7 @@ struct Probe {
     after: Option<Duration>,
     opened: u32,
     offered: Vec<usize>,
+    notices: Vec<Notice>,
     closed: Vec<Close>,
 }
 
@@ -47,6 +48,10 @@ impl App for Probe {
 
     fn on_timer(&mut self, held: &mut Vec<RxBuf>, _tx: &mut Tx<'_>) {
         held.clear();
+    }
+
+    fn on_notice(&mut self, _held: &mut Vec<RxBuf>, what: Notice, _tx: &mut Tx<'_>) {
+        self.notices.push(what);
     }
 
     fn on_close(&mut self, _held: Vec<RxBuf>, why: Close) {
@@ -140,4 +145,21 @@ fn on_close_names_a_reset_and_comes_once() {
         peer.expect_nothing();
         assert_eq!(peer.engine.app().closed, [Close::Reset]);
     });
+}
+
+#[test]
+fn rfc9293_3_8_3_the_application_hears_of_the_third_retransmission() {
+    both(
+        || Probe { greeting: b"220 ready", ..Probe::default() },
+        |mut peer| {
+            peer.handshake();
+            // Timeouts after 0.2, 0.6 and 1.4 seconds: the handshake took no time.
+            for (wait_ms, notices) in [(1_300, 0), (200, 1), (60_000, 1)] {
+                peer.wait(Duration::from_millis(wait_ms));
+                let heard = vec![Notice::Stalled; notices];
+                assert_eq!(peer.engine.app().notices, heard, "after {wait_ms} ms more");
+            }
+            assert_eq!(peer.engine.app().closed, []);
+        },
+    );
 }

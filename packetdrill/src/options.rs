@@ -107,7 +107,7 @@ impl Stack {
                 let timeout = Duration::from_millis(number.into());
                 self.configure(|tcp| tcp.user_timeout = timeout);
             }
-            libc::TCP_SYNCNT => self.configure(|tcp| tcp.syn_retries = byte),
+            libc::TCP_SYNCNT => self.configure(|tcp| tcp.connect_retries = byte),
             libc::TCP_LINGER2 => self.configure(|tcp| tcp.fin_wait_2 = seconds),
             _ => return Err(Errno(libc::ENOPROTOOPT)),
         }

@@ -53,6 +53,17 @@ pub enum Close {
     NoResources,
 }
 
+/// What an application may want to know of a connection that goes on (RFC 9293 section 3.9.1.8).
+///
+/// On kernel sockets there are none: the kernel keeps this to itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The peer does not answer: the same data was sent again three times (RFC 9293 section 3.8.3,
+    /// R1). The connection is given up after the user timeout, R2.
+    Stalled,
+}
+
 impl Close {
     /// Number of reasons.
     pub const COUNT: usize = 7;

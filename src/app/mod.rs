@@ -11,8 +11,9 @@ mod core_handle;
 mod mailbox;
 mod rx;
 mod tx;
+mod wishes;
 
-pub use close::{Close, Peer, Refuse, Role};
+pub use close::{Close, Notice, Peer, Refuse, Role};
 pub use conn_id::{ConnId, CoreId};
 pub use core_handle::{ConnectError, Core};
 pub use mailbox::{CoreContext, Mailbox, PostError};
@@ -23,6 +24,7 @@ pub(crate) use core_handle::{ConnectRequest, CoreCommands};
 pub(crate) use mailbox::{Inboxes, MailboxReader};
 pub(crate) use rx::{Inbox, split_frame};
 pub(crate) use tx::{Commands, Outbox, TxContext};
+pub(crate) use wishes::Wishes;
 
 /// A server or client application: one value per core, called back by the engine of that core.
 ///
@@ -53,6 +55,10 @@ pub trait App {
 
     /// The timer set by [`Tx::set_timer`] has expired.
     fn on_timer(&mut self, _conn: &mut Self::Conn, _tx: &mut Tx<'_>) {}
+
+    /// Something is wrong with the way to the peer, which ends nothing yet. What is not interesting
+    /// may be ignored, as this does.
+    fn on_notice(&mut self, _conn: &mut Self::Conn, _what: Notice, _tx: &mut Tx<'_>) {}
 
     /// Another thread posted a message to this connection.
     fn on_message(&mut self, _conn: &mut Self::Conn, _message: Self::Message, _tx: &mut Tx<'_>) {}

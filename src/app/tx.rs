@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::conn_id::ConnId;
 use super::rx::{RxBuf, split_frame};
+use super::wishes::Wishes;
 use crate::device::{Class, FrameQueue, FrameRef, Place, Pool};
 use crate::time::Instant;
 
@@ -45,6 +46,7 @@ pub(crate) struct Commands {
     pub(crate) abort: bool,
     /// `Some(None)` cancels.
     pub(crate) timer: Option<Option<Duration>>,
+    pub(crate) wishes: Wishes,
 }
 
 /// What a [`Tx`] knows beyond its own connection.

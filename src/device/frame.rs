@@ -16,16 +16,19 @@ pub struct Frame {
 
 impl Frame {
     /// Bytes in the view.
+    #[inline]
     pub const fn len(&self) -> usize {
         self.len as usize
     }
 
     /// Whether the view is empty.
+    #[inline]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Offset of the view's first byte from the start of the frame.
+    #[inline]
     pub const fn start(&self) -> usize {
         self.start as usize
     }
@@ -34,6 +37,7 @@ impl Frame {
     ///
     /// # Panics
     /// If the view is shorter than that.
+    #[inline]
     pub fn advance(&mut self, n: usize) {
         assert!(n <= self.len(), "advance {n} in a view of {}", self.len);
         self.start += n as u16;
@@ -44,6 +48,7 @@ impl Frame {
     ///
     /// # Panics
     /// If there are fewer bytes before the view.
+    #[inline]
     pub fn prepend(&mut self, n: usize) {
         assert!(n <= self.start(), "prepend {n} with {} before", self.start);
         self.start -= n as u16;
@@ -51,6 +56,7 @@ impl Frame {
     }
 
     /// Cuts the view to its first `n` bytes; nothing happens if it is shorter.
+    #[inline]
     pub fn truncate(&mut self, n: usize) {
         self.len = self.len.min(n.min(usize::from(u16::MAX)) as u16);
     }
@@ -65,6 +71,7 @@ impl FrameRef {
     pub(crate) const NONE: FrameRef = FrameRef(u32::MAX);
 
     /// `None` for [`FrameRef::NONE`].
+    #[inline]
     pub(crate) fn some(self) -> Option<FrameRef> {
         (self != FrameRef::NONE).then_some(self)
     }

@@ -13,11 +13,13 @@ mod memory;
 #[cfg(feature = "runtime")]
 mod netns;
 mod pcap;
+mod place;
 #[cfg(any(feature = "af-xdp", feature = "tap"))]
 mod poll;
 mod pool;
 pub(crate) mod prefetch;
 mod queue;
+mod record;
 #[cfg(feature = "tap")]
 mod tap;
 mod virtual_wire;
@@ -30,7 +32,8 @@ pub use memory::Pages;
 #[cfg(feature = "runtime")]
 pub use netns::enter_namespace;
 pub use pcap::Tee;
-pub use pool::{Census, Class, Place, Pool, PoolConfig, PoolError};
+pub use place::{Census, Place};
+pub use pool::{Class, Pool, PoolConfig, PoolError};
 pub use queue::Chunks;
 #[cfg(feature = "tap")]
 pub use tap::{Tap, TapConfig, TapError};
@@ -38,8 +41,8 @@ pub use virtual_wire::{Port, VirtualDevice};
 pub use waker::Waker;
 
 pub(crate) use frame::FrameRef;
-pub(crate) use pool::Marks;
 pub(crate) use queue::FrameQueue;
+pub(crate) use record::Marks;
 
 use core::time::Duration;
 

@@ -12,8 +12,10 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use std::io;
 use std::rc::Rc;
 
-use super::frame::{Frame, FrameRef};
+use super::frame::Frame;
 use super::memory::{Memory, Pages};
+use super::place::{Census, Place};
+use super::record::{CHARGED, Meta, POSTED, SENT};
 
 /// How a [`Pool`] is cut.
 #[derive(Clone, Copy, Debug)]
@@ -53,74 +55,6 @@ pub enum PoolError {
     Numbers,
 }
 
-/// Where a frame is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Place {
-    /// In the pool, for anybody to take.
-    Free,
-    /// In the device's fill ring (or about to be), to receive into.
-    Fill,
-    /// Somebody has its token: being processed or built.
-    InHand,
-    /// Received, in a connection's queue: unread or out of order.
-    Received,
-    /// Received and kept by the application in an [`RxBuf`](crate::app::RxBuf).
-    Held,
-    /// In a connection's send queue: not sent, or sent and not yet acknowledged.
-    Sending,
-    /// With the device only, to be freed at its completion.
-    Transmit,
-    /// Given back by the application, waiting to be taken off its connection's charge.
-    Returned,
-}
-
-impl Place {
-    /// Number of places.
-    pub const COUNT: usize = 8;
-    /// All places, in the order of [`Census::frames`].
-    pub const ALL: [Place; Place::COUNT] = [
-        Place::Free,
-        Place::Fill,
-        Place::InHand,
-        Place::Received,
-        Place::Held,
-        Place::Sending,
-        Place::Transmit,
-        Place::Returned,
-    ];
-
-    /// Name in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Place::Free => "free",
-            Place::Fill => "fill",
-            Place::InHand => "in_hand",
-            Place::Received => "received",
-            Place::Held => "held",
-            Place::Sending => "sending",
-            Place::Transmit => "transmit",
-            Place::Returned => "returned",
-        }
-    }
-}
-
-/// Frames by place.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Census {
-    /// Number of frames in each place, in the order of [`Place::ALL`].
-    pub frames: [u32; Place::COUNT],
-    /// Frames posted to the device and not completed, whatever their place.
-    pub posted: u32,
-}
-
-impl Census {
-    /// Frames in `place`.
-    pub fn at(&self, place: Place) -> u32 {
-        self.frames[place as usize]
-    }
-}
-
 /// Who may take the last frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -130,56 +64,19 @@ pub enum Class {
     Control,
 }
 
-const NONE: u32 = u32::MAX;
-
-/// Handed to the device for transmission and not completed.
-const POSTED: u8 = 1;
-/// Bytes of this frame are on the charge of the connection that received them.
-const CHARGED: u8 = 2;
-/// Transmitted at least once: nothing may be appended.
-const SENT: u8 = 4;
-/// The marks of [`Marks`], as they lie among the flags.
-const MARKS: u8 = Marks::all().bits();
-
-bitflags::bitflags! {
-    /// What the sender knows of a segment in flight.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) struct Marks: u8 {
-        /// The peer has it (RFC 2018); it may still take that back.
-        const SACKED = 8;
-        /// It counts as lost and has not been sent again since.
-        const LOST = 16;
-        /// It was sent more than once.
-        const RETRANSMITTED = 32;
-    }
-}
-
-/// What is known of a frame beside its bytes: half a cache line.
-#[derive(Debug)]
-#[repr(C, align(32))]
-struct Meta {
-    next: Cell<u32>,
-    start: Cell<u16>,
-    len: Cell<u16>,
-    place: Cell<Place>,
-    flags: Cell<u8>,
-    /// Bytes on the charge of `owner` while [`CHARGED`].
-    charge: Cell<u16>,
-    seq: Cell<u32>,
-    sent_at: Cell<u32>,
-    owner: Cell<u64>,
-}
+/// No frame, in a list.
+pub(super) const NONE: u32 = u32::MAX;
 
 #[derive(Debug)]
-struct Inner {
+pub(super) struct Inner {
     memory: Memory,
     meta: Box<[Meta]>,
     first: u32,
-    shift: u32,
+    pub(super) shift: u32,
     reserve: u32,
     free_head: Cell<u32>,
     free: Cell<u32>,
-    returned_head: Cell<u32>,
+    pub(super) returned_head: Cell<u32>,
     exhausted: Cell<u64>,
 }
 
@@ -187,7 +84,7 @@ struct Inner {
 ///
 /// All operations are O(1), allocate nothing and take `&self`; the pool belongs to one thread.
 #[derive(Clone, Debug)]
-pub struct Pool(Rc<Inner>);
+pub struct Pool(pub(super) Rc<Inner>);
 
 static NEXT_INDEX: AtomicU32 = AtomicU32::new(0);
 
@@ -256,22 +153,26 @@ impl Pool {
     }
 
     /// Frames that are free, the reserve included.
+    #[inline]
     pub fn free(&self) -> u32 {
         self.0.free.get()
     }
 
     /// Free frames that payload may take.
+    #[inline]
     pub fn free_for_data(&self) -> u32 {
         self.0.free.get().saturating_sub(self.data_floor())
     }
 
     /// What is written leaves room for what is received: two hosts whose frames are all full of
     /// bytes for each other would never move again.
+    #[inline]
     fn data_floor(&self) -> u32 {
         self.0.reserve + (self.frames() - self.0.reserve) / 4
     }
 
     /// Free frames that a received payload may stay in.
+    #[inline]
     pub(crate) fn free_for_receive(&self) -> u32 {
         self.0.free.get().saturating_sub(self.0.reserve)
     }
@@ -294,6 +195,7 @@ impl Pool {
 
     /// Takes a free frame, its empty view at [`Pool::TX_HEADROOM`]; `None` (counted) if there is
     /// none for this class.
+    #[inline]
     pub fn alloc(&self, class: Class) -> Option<Frame> {
         let floor = if class == Class::Data { self.data_floor() } else { 0 };
         if self.0.free.get() <= floor {
@@ -306,16 +208,19 @@ impl Pool {
 
     /// Gives a frame back. Posted to the device, it is freed at its completion; on an application's
     /// charge, once the engine has taken it off.
+    #[inline]
     pub fn release(&self, frame: Frame) {
         self.release_index(frame.index, Place::InHand);
     }
 
     /// The bytes of the view.
+    #[inline]
     pub fn bytes<'a>(&'a self, frame: &'a Frame) -> &'a [u8] {
         self.slice(frame.index, frame.start, frame.len)
     }
 
     /// The bytes of the view, to be written.
+    #[inline]
     pub fn bytes_mut<'a>(&'a self, frame: &'a mut Frame) -> &'a mut [u8] {
         let base = self.address(frame.index, frame.start, frame.len);
         // SAFETY: in bounds by `address`. The token is the only one for this frame and it is
@@ -327,12 +232,14 @@ impl Pool {
     ///
     /// # Panics
     /// If the frame has not that much room behind the view: see [`Pool::tailroom`].
+    #[inline]
     pub fn extend(&self, frame: &mut Frame, n: usize) {
         assert!(n <= self.tailroom(frame), "extend by {n} over the end of the frame");
         frame.len += n as u16;
     }
 
     /// Bytes behind the view in its frame.
+    #[inline]
     pub fn tailroom(&self, frame: &Frame) -> usize {
         self.frame_size() - frame.start() - frame.len()
     }
@@ -351,6 +258,7 @@ impl Pool {
 
     /// Takes a free frame for the fill ring; `None` when only the reserve is left. The number is
     /// the frame's position in the region; times the frame size, its address in the UMEM.
+    #[inline]
     pub fn take_for_fill(&self) -> Option<u32> {
         // Half of the reserve is for receiving: when applications have all other frames, the ACKs
         // that would free them must still get in.
@@ -364,14 +272,16 @@ impl Pool {
     ///
     /// # Panics
     /// If that frame was not in the fill ring, or the packet does not fit it.
+    #[inline]
     pub fn received(&self, position: u32, start: usize, len: usize) -> Frame {
         assert!(start + len <= self.frame_size(), "packet of {len} at {start} leaves its frame");
         let index = self.0.first + position;
-        self.move_place(index, Place::Fill, Place::InHand);
+        self.meta(index).move_place(Place::Fill, Place::InHand);
         Frame { index, start: start as u16, len: len as u16 }
     }
 
     /// Position of the frame in the region.
+    #[inline]
     pub fn position(&self, frame: &Frame) -> u32 {
         frame.index - self.0.first
     }
@@ -380,6 +290,7 @@ impl Pool {
     ///
     /// # Panics
     /// If it already was.
+    #[inline]
     pub fn post(&self, frame: &Frame) {
         let flags = &self.meta(frame.index).flags;
         assert_eq!(flags.get() & POSTED, 0, "a frame was posted twice");
@@ -390,6 +301,7 @@ impl Pool {
     ///
     /// # Panics
     /// If it was not posted.
+    #[inline]
     pub fn complete(&self, position: u32) {
         let index = self.0.first + position;
         let meta = self.meta(index);
@@ -400,165 +312,57 @@ impl Pool {
         }
     }
 
-    // ----- for queues and the engine -----
-
-    pub(super) fn store(&self, frame: Frame, place: Place) -> FrameRef {
-        self.move_place(frame.index, Place::InHand, place);
-        let meta = self.meta(frame.index);
-        meta.start.set(frame.start);
-        meta.len.set(frame.len);
-        meta.next.set(NONE);
-        FrameRef(frame.index)
-    }
-
-    pub(super) fn load(&self, at: FrameRef, place: Place) -> Frame {
-        self.move_place(at.0, place, Place::InHand);
-        let meta = self.meta(at.0);
-        Frame { index: at.0, start: meta.start.get(), len: meta.len.get() }
-    }
-
-    pub(super) fn set_next(&self, at: FrameRef, next: FrameRef) {
-        self.meta(at.0).next.set(next.0);
-    }
-
-    /// The frame behind `at` in its queue.
-    pub(crate) fn next(&self, at: FrameRef) -> FrameRef {
-        FrameRef(self.meta(at.0).next.get())
-    }
-
-    pub(super) fn queued_bytes(&self, at: FrameRef) -> &[u8] {
-        let meta = self.meta(at.0);
-        self.slice(at.0, meta.start.get(), meta.len.get())
-    }
-
-    /// Length of the view of a queued frame.
-    pub(crate) fn queued_len(&self, at: FrameRef) -> u32 {
-        u32::from(self.meta(at.0).len.get())
-    }
-
-    /// Bytes behind the view of a queued frame.
-    pub(crate) fn queued_tailroom(&self, at: FrameRef) -> u32 {
-        let meta = self.meta(at.0);
-        (1 << self.0.shift) - u32::from(meta.start.get()) - u32::from(meta.len.get())
-    }
-
-    /// Sequence number of the first byte of a queued frame.
-    pub(crate) fn seq(&self, at: FrameRef) -> u32 {
-        self.meta(at.0).seq.get()
-    }
-
-    /// Sets the sequence number of the first byte of a queued frame.
-    pub(crate) fn set_seq(&self, at: FrameRef, seq: u32) {
-        self.meta(at.0).seq.set(seq);
-    }
-
-    /// When the frame was last transmitted, in wrapping microseconds.
-    pub(crate) fn sent_at(&self, at: FrameRef) -> u32 {
-        self.meta(at.0).sent_at.get()
-    }
-
-    /// Notes when the frame was last transmitted.
-    pub(crate) fn set_sent_at(&self, at: FrameRef, micros: u32) {
-        self.meta(at.0).sent_at.set(micros);
-    }
-
-    /// What the sender knows of a queued frame.
-    pub(crate) fn marks(&self, at: FrameRef) -> Marks {
-        Marks::from_bits_truncate(self.meta(at.0).flags.get())
-    }
-
-    /// Replaces what the sender knows of a queued frame.
-    pub(crate) fn set_marks(&self, at: FrameRef, marks: Marks) {
-        let flags = &self.meta(at.0).flags;
-        flags.set(flags.get() & !MARKS | marks.bits());
-    }
-
-    /// Whether the device still has the frame in its transmit ring.
-    pub(crate) fn is_posted(&self, at: FrameRef) -> bool {
-        self.meta(at.0).flags.get() & POSTED != 0
-    }
-
-    /// Whether the frame was ever transmitted from its present queue.
-    pub(crate) fn is_sent(&self, at: FrameRef) -> bool {
-        self.meta(at.0).flags.get() & SENT != 0
-    }
-
-    /// Whether the frame is on an application's charge: its tail may hold bytes that are not ours.
-    pub(crate) fn is_charged(&self, at: FrameRef) -> bool {
-        self.meta(at.0).flags.get() & CHARGED != 0
-    }
-
-    /// Puts the bytes of the view on the charge of the connection `owner`.
-    pub(crate) fn charge(&self, frame: &Frame, owner: u64) {
-        let meta = self.meta(frame.index);
-        meta.flags.set(meta.flags.get() | CHARGED);
-        meta.owner.set(owner);
-        meta.charge.set(frame.len);
-    }
-
-    /// Frees one frame that the application has given back; tells whose charge to lower by how
-    /// much.
-    pub(crate) fn take_returned(&self) -> Option<(u64, u32)> {
-        let index = self.0.returned_head.get();
-        if index == NONE {
-            return None;
-        }
-        let meta = self.meta(index);
-        self.0.returned_head.set(meta.next.get());
-        let charge = (meta.owner.get(), u32::from(meta.charge.get()));
-        self.release_index(index, Place::Returned);
-        Some(charge)
-    }
-
     // ----- inside -----
 
+    #[inline]
     fn take_free(&self, place: Place) -> u32 {
         let index = self.0.free_head.get();
-        self.move_place(index, Place::Free, place);
         let meta = self.meta(index);
+        meta.move_place(Place::Free, place);
         self.0.free_head.set(meta.next.get());
         self.0.free.set(self.0.free.get() - 1);
         meta.flags.set(0);
         index
     }
 
-    fn release_index(&self, index: u32, from: Place) {
-        let meta = self.meta(index);
+    #[inline]
+    pub(super) fn release_index(&self, index: u32, from: Place) {
+        self.release_meta(index, self.meta(index), from);
+    }
+
+    #[inline]
+    pub(super) fn release_meta(&self, index: u32, meta: &Meta, from: Place) {
         let flags = meta.flags.get();
         if flags & POSTED != 0 {
-            self.move_place(index, from, Place::Transmit);
+            meta.move_place(from, Place::Transmit);
         } else if flags & CHARGED != 0 {
-            self.move_place(index, from, Place::Returned);
+            meta.move_place(from, Place::Returned);
             meta.flags.set(flags & !CHARGED);
             meta.next.set(self.0.returned_head.get());
             self.0.returned_head.set(index);
         } else {
-            self.move_place(index, from, Place::Free);
+            meta.move_place(from, Place::Free);
             meta.next.set(self.0.free_head.get());
             self.0.free_head.set(index);
             self.0.free.set(self.0.free.get() + 1);
         }
     }
 
-    /// The one place where a frame changes its place: a token forged or used twice ends here.
-    fn move_place(&self, index: u32, from: Place, to: Place) {
-        let place = &self.meta(index).place;
-        assert!(place.get() == from, "frame {index} is {:?}, not {from:?}", place.get());
-        place.set(to);
-    }
-
-    fn meta(&self, index: u32) -> &Meta {
+    #[inline]
+    pub(super) fn meta(&self, index: u32) -> &Meta {
         // An index of another pool lies outside of this one's range, so it panics here.
         &self.0.meta[index.wrapping_sub(self.0.first) as usize]
     }
 
-    fn slice(&self, index: u32, start: u16, len: u16) -> &[u8] {
+    #[inline]
+    pub(super) fn slice(&self, index: u32, start: u16, len: u16) -> &[u8] {
         let base = self.address(index, start, len);
         // SAFETY: in bounds by `address`. The caller borrows the token, or the queue that owns the
         // frame, for as long as the slice lives, so nobody writes to it.
         unsafe { core::slice::from_raw_parts(base, usize::from(len)) }
     }
 
+    #[inline]
     fn address(&self, index: u32, start: u16, len: u16) -> *mut u8 {
         let position = index.wrapping_sub(self.0.first) as usize;
         let start = usize::from(start);

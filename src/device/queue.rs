@@ -1,7 +1,8 @@
 //! A queue of frames, linked through the pool's records: twelve bytes in a connection's slot.
 
 use super::frame::{Frame, FrameRef};
-use super::pool::{Place, Pool};
+use super::place::Place;
+use super::pool::Pool;
 
 /// A first-in first-out list of frames of one pool.
 ///
@@ -19,23 +20,28 @@ impl FrameQueue {
         FrameQueue { head: FrameRef::NONE, tail: FrameRef::NONE, bytes: 0 }
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.head == FrameRef::NONE
     }
 
     /// Sum of the lengths of the views.
+    #[inline]
     pub(crate) fn bytes(&self) -> u32 {
         self.bytes
     }
 
+    #[inline]
     pub(crate) fn front(&self) -> FrameRef {
         self.head
     }
 
+    #[inline]
     pub(crate) fn back(&self) -> FrameRef {
         self.tail
     }
 
+    #[inline]
     pub(crate) fn push_back(&mut self, pool: &Pool, frame: Frame, place: Place) -> FrameRef {
         self.bytes += frame.len() as u32;
         let at = pool.store(frame, place);
@@ -73,6 +79,7 @@ impl FrameQueue {
     }
 
     /// Takes the frame behind `before`, or the first one if that is [`FrameRef::NONE`].
+    #[inline]
     pub(crate) fn remove_after(
         &mut self,
         pool: &Pool,
@@ -93,6 +100,7 @@ impl FrameQueue {
         Some(frame)
     }
 
+    #[inline]
     pub(crate) fn pop_front(&mut self, pool: &Pool, place: Place) -> Option<Frame> {
         self.remove_after(pool, FrameRef::NONE, place)
     }
@@ -119,17 +127,21 @@ impl FrameQueue {
     ///
     /// # Panics
     /// If the queue has fewer.
+    #[inline]
     pub(crate) fn consume(&mut self, pool: &Pool, mut n: u32, place: Place) {
         assert!(n <= self.bytes, "consume {n} of {}", self.bytes);
         while n > 0 {
             let len = pool.queued_len(self.head);
             if n < len {
-                self.edit(pool, self.head, place, |frame| frame.advance(n as usize));
+                pool.advance_queued(self.head, n);
+                self.bytes -= n;
                 return;
             }
-            if let Some(frame) = self.pop_front(pool, place) {
-                pool.release(frame);
+            self.head = pool.release_queued(self.head, place);
+            if self.head == FrameRef::NONE {
+                self.tail = FrameRef::NONE;
             }
+            self.bytes -= len;
             n -= len;
         }
     }
@@ -156,6 +168,7 @@ impl FrameQueue {
     }
 
     /// The bytes, frame by frame.
+    #[inline]
     pub(crate) fn chunks<'a>(&'a self, pool: &'a Pool) -> Chunks<'a> {
         Chunks { pool, at: self.head, queue: core::marker::PhantomData }
     }

@@ -5,7 +5,7 @@ use super::counters::Counter;
 use super::send::Sent;
 use super::slots::{Pending, Slot};
 use super::timers::schedule;
-use crate::app::{App, Close, Commands, Peer, Role, Rx, Tx, TxContext};
+use crate::app::{App, Close, Commands, Notice, Peer, Role, Rx, Tx, TxContext};
 use crate::device::Device;
 use crate::tcp::{Facts, State};
 
@@ -119,10 +119,21 @@ impl<A: App, D: Device> Engine<A, D> {
         if slot.app.is_none() {
             return;
         }
+        let rare = Pending::OFFER | Pending::DRAIN | Pending::TIMER | Pending::SPACE;
+        if !slot.pending.intersects(rare) {
+            if due(slot, Pending::DATA) {
+                self.call(index, |app, conn, rx, tx| app.on_data(conn, rx, tx));
+            }
+            return;
+        }
         let mut offer = due(slot, Pending::OFFER);
         if due(slot, Pending::DRAIN) {
             offer = true;
             self.call(index, |app, conn, _, tx| app.on_drain(conn, tx));
+        }
+        if due(self.slots.at(index), Pending::STALLED) {
+            offer = true;
+            self.call(index, |app, conn, _, tx| app.on_notice(conn, Notice::Stalled, tx));
         }
         if due(self.slots.at(index), Pending::TIMER) {
             offer = true;
@@ -251,6 +262,9 @@ impl<C> Slot<C> {
         }
         if self.outbox.finished && !self.tcb.has(Facts::FIN_QUEUED) {
             self.tcb.close();
+        }
+        if commands.wishes.any {
+            self.fulfil(&commands.wishes, io);
         }
         match commands.timer {
             Some(Some(after)) => {

@@ -27,6 +27,7 @@ impl Hop {
     /// Not known yet: nothing is sent there.
     pub(crate) const UNKNOWN: Hop = Hop { mac: [0; 6], vlan: Hop::UNTAGGED };
 
+    #[inline]
     pub(crate) fn back(link: &Link) -> Hop {
         Hop { mac: link.src.0, vlan: link.vlan.map_or(Hop::UNTAGGED, |vlan| vlan.0) }
     }
@@ -36,6 +37,7 @@ impl Hop {
     }
 
     /// Link header of a packet from `ours`.
+    #[inline]
     pub(crate) fn link(self, ours: Mac) -> Link {
         let vlan = (self.vlan != Hop::UNTAGGED).then_some(Vlan(self.vlan));
         Link { src: ours, dst: Mac(self.mac), vlan }

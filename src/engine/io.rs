@@ -7,6 +7,7 @@ use crossbeam_utils::CachePadded;
 use super::config::Limits;
 use super::counters::{Counter, Counters};
 use super::flow::{Flow, Hop};
+use super::own::OwnTable;
 use super::slab::Slab;
 use crate::device::{Class, Device, Frame, Pool};
 use crate::tcp::validation::Validation;
@@ -48,6 +49,7 @@ pub(crate) struct Io<D> {
     pub(crate) recoveries: Slab<Recovery>,
     /// State of the connections with large congestion windows.
     pub(crate) validations: Slab<Validation>,
+    pub(crate) own: OwnTable,
     /// Segments that answer nothing of ours, still allowed in this second.
     replies_left: u32,
     replies_per_second: u32,
@@ -69,6 +71,7 @@ impl<D: Device> Io<D> {
             settings,
             recoveries: Slab::new(limits.connections),
             validations: Slab::new(limits.connections),
+            own: OwnTable::new(limits.connections),
             replies_left: limits.replies_per_second,
             replies_per_second: limits.replies_per_second,
             replies_since: Instant::ZERO,
@@ -98,6 +101,7 @@ impl<D: Device> Io<D> {
         self.locals.iter().position(|local| local.cidr.addr == addr).map(|index| index as u16)
     }
 
+    #[inline]
     fn headers(&self, flow: &Flow, hop: Hop, fields: &Fields) -> Headers {
         Headers {
             link: hop.link(self.mac),
@@ -119,6 +123,7 @@ impl<D: Device> Io<D> {
 
     /// Sends the payload in `frame` with headers in front; its view is the payload again
     /// afterwards. False, and nothing sent, if the device has no room.
+    #[inline]
     pub(crate) fn send(
         &mut self,
         frame: &mut Frame,

@@ -19,6 +19,7 @@
 //! | `connect` | connections that we open |
 //! | `reconfigure` | what may change between turns |
 //! | `link_local` | ARP, neighbour discovery, echo |
+//! | `own` | what single connections have of their own |
 //! | `slots`, `slab`, `time_wait_table`, `demux`, `wheel`, `neighbours` | the tables |
 
 mod blocks;
@@ -33,6 +34,7 @@ mod handshake;
 mod io;
 mod link_local;
 mod neighbours;
+mod own;
 mod reconfigure;
 mod samples;
 mod scoreboard;

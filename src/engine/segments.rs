@@ -64,7 +64,9 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         let io = &mut self.io;
         let offer = io.offer(slot.flow.remote);
-        let outcome = tcp::segment_arrives(&mut slot.tcb, segment, &offer, &io.settings, io.now);
+        let mut space = None;
+        let settings = slot.settings(io, &mut space);
+        let outcome = tcp::segment_arrives(&mut slot.tcb, segment, &offer, settings, io.now);
         if outcome.drop.is_none() {
             // The way back follows the peer's, should its router change.
             slot.hop = hop;
@@ -77,7 +79,8 @@ impl<A: App, D: Device> Engine<A, D> {
         slot.acknowledged(outcome.acked, io);
         slot.sacks_arrive(segment, outcome.acked > 0, io);
         slot.take_payload(frame, segment, outcome.payload, io);
-        let event = match slot.tcb.take_fin(&io.settings, io.now) {
+        let fin = slot.tcb.take_fin(space.as_ref().unwrap_or(&io.settings), io.now);
+        let event = match fin {
             Some(event) => {
                 slot.pending |= Pending::DATA;
                 if event == Event::Nothing { outcome.event } else { event }

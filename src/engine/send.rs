@@ -21,7 +21,49 @@ pub(crate) enum Sent {
 
 impl<C> Slot<C> {
     /// Sends what may be sent now, acknowledges what must be, arms what must be armed.
+    #[inline]
     pub(crate) fn output<D: Device>(&mut self, io: &mut Io<D>) -> Sent {
+        if self.send_usual(io) { Sent::All } else { self.output_any(io) }
+    }
+
+    /// The common case of [`output`](Slot::output): new data, for all of which there is room. False
+    /// if something else remains to be done, or may remain.
+    #[inline]
+    fn send_usual<D: Device>(&mut self, io: &mut Io<D>) -> bool {
+        let usual = self.tcb.is_usual()
+            && !self.outbox.queue.is_empty()
+            && self.recovery.is_none()
+            && !self.has_blocks()
+            && io.settings.config.no_delay;
+        if !usual {
+            return false;
+        }
+        self.restart_if_idle(io);
+        while let Some(at) = self.outbox.queue.front().some() {
+            let len = io.pool.queued_len(at);
+            if !self.tcb.has_room_for(len) || io.pool.is_posted(at) || io.device.room() == 0 {
+                return false;
+            }
+            let mut flags = Flags::ACK;
+            flags.set(Flags::PSH, at == self.outbox.queue.back());
+            let next = Next { seq: self.tcb.snd_nxt, len, flags, again: false };
+            let fields = self.plain_fields(next.seq, flags, io);
+            let Some(mut frame) = self.outbox.queue.pop_front(&io.pool, SENDING) else { break };
+            if !io.send(&mut frame, &self.flow, self.hop, &fields) {
+                self.outbox.queue.insert_after(&io.pool, FrameRef::NONE, frame, SENDING);
+                return false;
+            }
+            let at = self.outbox.in_flight.push_back(&io.pool, frame, SENDING);
+            io.pool.note_sent(at, next.seq.0, io.now.micros32());
+            self.advertised(&fields);
+            self.tcb.sent(&next, io.now);
+            io.counters.add(Counter::BytesSent, u64::from(len));
+        }
+        // What was sent acknowledges, and armed the timer.
+        true
+    }
+
+    fn output_any<D: Device>(&mut self, io: &mut Io<D>) -> Sent {
         let mut result = Sent::All;
         if !self.outbox.queue.is_empty() {
             self.restart_if_idle(io);
@@ -53,7 +95,9 @@ impl<C> Slot<C> {
     fn next_segment<D>(&mut self, io: &Io<D>) -> Option<Next> {
         let first = self.outbox.queue.front().some().map_or(0, |at| io.pool.queued_len(at));
         let unsent = Unsent { bytes: self.outbox.queue.bytes(), first, left: self.left(io) };
-        self.tcb.next_segment(unsent, &io.settings)
+        let mut space = None;
+        let settings = self.settings(io, &mut space);
+        self.tcb.next_segment(unsent, settings)
     }
 
     /// False if there is no room or no frame. What lacked a frame goes when the timer armed by
@@ -104,10 +148,10 @@ impl<C> Slot<C> {
         let sent = io.send(&mut frame, &self.flow, self.hop, fields);
         if sent {
             let at = self.outbox.in_flight.push_back(&io.pool, frame, SENDING);
-            io.pool.set_sent_at(at, io.now.micros32());
-            io.pool.set_seq(at, next.seq.0);
-            let again = if next.again { Marks::RETRANSMITTED } else { Marks::empty() };
-            io.pool.set_marks(at, again);
+            io.pool.note_sent(at, next.seq.0, io.now.micros32());
+            if next.again {
+                io.pool.set_marks(at, Marks::RETRANSMITTED);
+            }
         } else {
             queue.insert_after(&io.pool, FrameRef::NONE, frame, SENDING);
         }
@@ -213,18 +257,25 @@ impl<C> Slot<C> {
                 options: self.syn_options(flags, &offer, io),
             };
         }
-        let (window, _) = self.tcb.window_to_advertise(buffer, self.inbox.charged());
-        let mut options = self.plain_options(io);
+        let mut fields = self.plain_fields(seq, flags, io);
         if self.has_blocks() {
-            let sack = self.blocks(&io.pool, options.timestamps.is_some());
-            let with = Options { sack, ..options };
+            let sack = self.blocks(&io.pool, fields.options.timestamps.is_some());
+            let with = Options { sack, ..fields.options };
             // Options count (RFC 6691): a full segment with blocks is one that the link refuses.
-            let longer = with.emitted_len() - options.emitted_len();
+            let longer = with.emitted_len() - fields.options.emitted_len();
             if payload + longer <= usize::from(self.outbox.segment) {
-                options = with;
+                fields.options = with;
             }
         }
-        Fields { seq, ack: self.tcb.rcv_nxt, flags, window, options }
+        fields
+    }
+
+    /// The same without a report of what came out of order or twice.
+    #[inline]
+    fn plain_fields<D>(&self, seq: Seq, flags: Flags, io: &Io<D>) -> Fields {
+        let buffer = io.settings.config.receive_buffer;
+        let (window, _) = self.tcb.window_to_advertise(buffer, self.inbox.charged());
+        Fields { seq, ack: self.tcb.rcv_nxt, flags, window, options: self.plain_options(io) }
     }
 
     /// Whether there is something to report that an ACK number can't say.
@@ -233,6 +284,7 @@ impl<C> Slot<C> {
     }
 
     /// The options of every segment after the handshake.
+    #[inline]
     pub(super) fn plain_options<D>(&self, io: &Io<D>) -> Options {
         Options { timestamps: self.tcb.timestamps(io.now), ..Options::default() }
     }
@@ -254,6 +306,7 @@ impl<C> Slot<C> {
         }
     }
 
+    #[inline]
     pub(super) fn advertised(&mut self, fields: &Fields) {
         if fields.flags.contains(Flags::ACK) {
             let syn = fields.flags.contains(Flags::SYN);

@@ -32,6 +32,8 @@ bitflags! {
         const STARVED = 1 << 7;
         /// The drain was announced.
         const DRAIN = 1 << 8;
+        /// The application is to hear that the peer does not answer.
+        const STALLED = 1 << 9;
     }
 }
 

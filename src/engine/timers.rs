@@ -55,8 +55,11 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         slot.reorder_timer(io);
         let waiting = !slot.outbox.queue.is_empty();
-        match slot.tcb.retransmit_timer(waiting, &io.settings, io.now) {
+        let mut space = None;
+        let settings = slot.settings(io, &mut space);
+        match slot.tcb.retransmit_timer(waiting, settings, io.now) {
             Expiry::Retransmit => {
+                slot.pending.set(Pending::STALLED, slot.tcb.reaches_r1());
                 io.counters.inc(Counter::RetransmissionTimeouts);
                 slot.validate_anew(io);
                 if !slot.lose_overdue(io) {
@@ -76,7 +79,8 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         let (io, slot) = (&mut self.io, self.slots.at(index));
         if slot.over.is_none() {
-            match slot.tcb.idle_timer(&io.settings, io.now) {
+            let settings = space.as_ref().unwrap_or(&io.settings);
+            match slot.tcb.idle_timer(settings, io.now) {
                 Expiry::KeepAlive => slot.send_keep_alive(io),
                 Expiry::Closed => slot.over = Some(Close::Finished),
                 Expiry::GiveUp => {

@@ -37,10 +37,14 @@ impl<C> Slot<C> {
 
     /// Before something is sent: if it comes after a pause, the window may be too large for what is
     /// known of the path.
+    #[inline]
     pub(super) fn restart_if_idle<D>(&mut self, io: &mut Io<D>) {
-        if !self.tcb.was_idle(io.now) {
-            return;
+        if self.tcb.was_idle(io.now) {
+            self.restart(io);
         }
+    }
+
+    fn restart<D>(&mut self, io: &mut Io<D>) {
         match entry(self.validation, io) {
             Some(validation) => {
                 let mut state = *validation;

@@ -8,6 +8,7 @@ use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::config::KernelError;
+use super::own;
 use crate::engine::Listen;
 use crate::tcp::TcpConfig;
 use crate::tcp::congestion::Algorithm;
@@ -100,7 +101,7 @@ pub(super) fn ask_while_half_closed(stream: &TcpStream, tcp: &TcpConfig) {
     let _ = SockRef::from(stream).set_tcp_keepalive(&keep_alive(tcp, tcp.fin_wait_2));
 }
 
-fn keep_alive(tcp: &TcpConfig, idle: Duration) -> TcpKeepalive {
+pub(super) fn keep_alive(tcp: &TcpConfig, idle: Duration) -> TcpKeepalive {
     /// Linux takes at most this many seconds, and this many probes.
     const LONGEST: Duration = Duration::from_secs(32_767);
     const MOST_PROBES: u32 = 127;
@@ -114,7 +115,8 @@ fn keep_alive(tcp: &TcpConfig, idle: Duration) -> TcpKeepalive {
 /// Sets what the kernel can keep to. Accepted connections inherit it from their listener.
 pub(super) fn configure(socket: &Socket, tcp: &TcpConfig) -> Tried<()> {
     socket.set_tcp_nodelay(tcp.no_delay).map_err(|e| ("TCP_NODELAY", e))?;
-    socket.set_tcp_user_timeout(Some(tcp.user_timeout)).map_err(|e| ("TCP_USER_TIMEOUT", e))?;
+    own::set_user_timeout(&SockRef::from(socket), tcp.user_timeout)
+        .map_err(|e| ("TCP_USER_TIMEOUT", e))?;
     if tcp.congestion != Algorithm::default() {
         let name = kernel_name(tcp.congestion);
         socket.set_tcp_congestion(name.as_bytes()).map_err(|e| ("TCP_CONGESTION", e))?;

@@ -16,6 +16,7 @@ mod config;
 mod connect;
 mod core;
 mod listen;
+mod own;
 mod serve;
 mod slots;
 mod socket;

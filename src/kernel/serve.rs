@@ -4,6 +4,7 @@ use std::net::Shutdown;
 
 use super::core::KernelCore;
 use super::listen;
+use super::own;
 use super::slots::Flags;
 use super::socket::{self, READ_FRAMES, Received, Sent};
 use crate::app::{App, Close, Commands, Rx, Tx, TxContext};
@@ -86,6 +87,15 @@ impl<A: App> KernelCore<A> {
         if commands.abort {
             self.reset(at, Close::Aborted);
             return false;
+        }
+        if commands.wishes.any {
+            let slot = self.slots.place(at);
+            if let Some(idle) = commands.wishes.keep_alive {
+                slot.flags.set(Flags::NO_PROBES, idle.is_none());
+            }
+            if let Some(stream) = &slot.stream {
+                own::fulfil(stream, &commands.wishes, &self.config.tcp);
+            }
         }
         match commands.timer {
             None => {}
@@ -208,7 +218,9 @@ impl<A: App> KernelCore<A> {
                 return self.close(at, Close::Reset);
             }
             slot.flags |= Flags::SHUT;
-            listen::ask_while_half_closed(stream, &self.config.tcp);
+            if !slot.flags.contains(Flags::NO_PROBES) {
+                listen::ask_while_half_closed(stream, &self.config.tcp);
+            }
         }
         let slot = self.slots.place(at);
         let more_to_read = more_to_read && !slot.has(Flags::READ_STARVED);

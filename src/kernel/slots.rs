@@ -35,6 +35,8 @@ bitflags! {
         const OFFER = 1 << 11;
         /// `on_drain` is owed.
         const DRAIN = 1 << 12;
+        /// The application wants no keep-alive.
+        const NO_PROBES = 1 << 13;
     }
 }
 

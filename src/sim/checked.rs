@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use super::violation::Violation;
-use crate::app::{App, Close, ConnId, Core, Peer, Refuse, Rx, Tx};
+use crate::app::{App, Close, ConnId, Core, Notice, Peer, Refuse, Rx, Tx};
 use crate::time::Instant;
 
 /// How late a connection's timer may fire: the wheel's resolution and the end of a turn.
@@ -46,6 +46,7 @@ enum Callback {
     Data,
     Space,
     Timer,
+    Notice,
     Message,
     Drain,
 }
@@ -186,6 +187,12 @@ impl<A: App> App for Checked<A> {
     fn on_timer(&mut self, conn: &mut Self::Conn, tx: &mut Tx<'_>) {
         self.before(conn.id, Callback::Timer, tx);
         self.inner.on_timer(&mut conn.inner, tx);
+        self.after(conn.id, tx);
+    }
+
+    fn on_notice(&mut self, conn: &mut Self::Conn, what: Notice, tx: &mut Tx<'_>) {
+        self.before(conn.id, Callback::Notice, tx);
+        self.inner.on_notice(&mut conn.inner, what, tx);
         self.after(conn.id, tx);
     }
 

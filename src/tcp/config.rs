@@ -17,10 +17,15 @@ pub struct TcpConfig {
     pub rto_min: Duration,
     /// Ceiling of the retransmission timeout: at least 60 s (RFC 6298 section 2.5).
     pub rto_max: Duration,
-    /// SYN or SYN-ACK retransmissions before giving up.
+    /// SYN-ACK retransmissions before a connection that a peer opens is forgotten: few, for a flood
+    /// of SYNs makes us keep as many.
     pub syn_retries: u8,
+    /// SYN retransmissions before a connection that we open is given up: those of three minutes at
+    /// least (RFC 9293 section 3.8.3, MUST-23). The application may cancel earlier.
+    pub connect_retries: u8,
     /// R2: how long data may stay unacknowledged before the connection is given up; at least 100 s
-    /// (RFC 9293 section 3.8.3, MUST-20, SHLD-11).
+    /// (RFC 9293 section 3.8.3, MUST-20, SHLD-11). `Duration::MAX` for no end. An application may
+    /// set another for one connection.
     pub user_timeout: Duration,
     /// Idle time before the first keep-alive. `None`, the default, for none (RFC 9293 section
     /// 3.8.4, MUST-25); if there are any, two hours or more (MUST-28).
@@ -60,6 +65,7 @@ impl Default for TcpConfig {
             rto_min: Duration::from_millis(200),
             rto_max: Duration::from_secs(120),
             syn_retries: 5,
+            connect_retries: 7,
             user_timeout: Duration::from_secs(300),
             keep_alive: None,
             keep_alive_interval: Duration::from_secs(75),

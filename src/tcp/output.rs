@@ -127,6 +127,7 @@ impl Tcb {
     }
 
     /// The segment was handed to the device: SND.NXT moves, timers start, the ACK in it counts.
+    #[inline]
     pub(crate) fn sent(&mut self, next: &Next, now: Instant) {
         let syn = next.flags.contains(Flags::SYN);
         let fin = next.flags.contains(Flags::FIN);
@@ -163,6 +164,7 @@ impl Tcb {
     }
 
     /// A segment with an ACK was handed to the device.
+    #[inline]
     pub(crate) fn ack_sent(&mut self) {
         self.facts -= Facts::ACK_NOW | Facts::ACK_DELAYED;
         self.last_ack_sent = self.rcv_nxt;
@@ -189,6 +191,7 @@ impl Tcb {
     }
 
     /// The advertised window's right edge, as sent.
+    #[inline]
     pub(crate) fn advertised(&mut self, window: u32) {
         self.rcv_adv = self.rcv_adv.max(self.rcv_nxt + window);
     }
@@ -222,6 +225,7 @@ impl Tcb {
 
     /// Whether what is sent now comes after a pause of a retransmission timeout or more (RFC 5681
     /// section 4.1).
+    #[inline]
     pub(crate) fn was_idle(&self, now: Instant) -> bool {
         // With nothing in flight, `stalled_since` is when the last of it was acknowledged.
         self.flight() == 0 && !self.stalled_since.after(self.rtt.rto()).is_after(now.tick())

@@ -107,6 +107,7 @@ impl Tcb {
     /// The window to advertise, for a receive buffer of which `charged` bytes are unread or held:
     /// field value and right edge. The edge never moves back, and forward only by enough to matter
     /// (RFC 9293 section 3.8.6.2.2, silly window avoidance).
+    #[inline]
     pub(crate) fn window_to_advertise(&self, buffer: u32, charged: u32) -> (u16, u32) {
         let free = buffer.saturating_sub(charged);
         let have = self.rcv_wnd();

@@ -103,6 +103,18 @@ impl RttEstimator {
         Duration::from_micros(self.rto_us.into())
     }
 
+    /// The same in microseconds.
+    #[inline]
+    pub(super) fn rto_us(&self) -> u32 {
+        self.rto_us
+    }
+
+    /// The smoothed round-trip time in microseconds, if there was a sample.
+    #[inline]
+    pub(super) fn srtt_us(&self) -> Option<u32> {
+        (self.srtt_8 != 0).then_some(self.srtt_8 / 8)
+    }
+
     /// The smoothed round-trip time, if there was a sample.
     pub fn srtt(&self) -> Option<Duration> {
         (self.srtt_8 != 0).then(|| Duration::from_micros((self.srtt_8 / 8).into()))

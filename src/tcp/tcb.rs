@@ -84,6 +84,8 @@ bitflags! {
         const PROBE_OUT = 1 << 18;
         /// That probe was a retransmission (TLP.is_retrans).
         const PROBE_AGAIN = 1 << 19;
+        /// There is a row of what the connection has of its own ([`Own`](super::Own)).
+        const OWN = 1 << 31;
     }
 }
 

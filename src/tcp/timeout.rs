@@ -8,7 +8,10 @@ use super::tcb::{Facts, State, Tcb};
 use crate::time::{Instant, Tick};
 
 /// TLP.max_ack_delay: how long a peer may sit on the ACK of a single segment.
-const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
+const MAX_ACK_DELAY_US: u32 = 200_000;
+
+/// Retransmissions after which the application hears of it (RFC 9293 section 3.8.3).
+const R1: u8 = 3;
 
 /// What an expired timer asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,16 +51,18 @@ impl Tcb {
         first
     }
 
+    #[inline]
     pub(super) fn arm_retransmit(&mut self, now: Instant) {
-        let rto = self.rtt.rto();
-        let probe = self.probe_timeout().filter(|probe| *probe < rto);
+        let rto = self.rtt.rto_us();
+        let probe = self.probe_timeout_us().filter(|probe| *probe < rto);
         self.facts.set(Facts::PROBE_TIMER, probe.is_some());
-        self.retransmit_at = now.tick().after(probe.unwrap_or(rto));
+        self.retransmit_at = now.tick().after_micros(probe.unwrap_or(rto));
         self.facts |= Facts::RETRANSMIT_ARMED;
     }
 
-    /// PTO (RFC 8985 section 7.2); `None` where a probe would tell nothing.
-    fn probe_timeout(&self) -> Option<Duration> {
+    /// PTO (RFC 8985 section 7.2), in microseconds; `None` where a probe would tell nothing.
+    #[inline]
+    fn probe_timeout_us(&self) -> Option<u32> {
         let no = Facts::RECOVERY | Facts::TIMED_OUT | Facts::PROBE_OUT | Facts::REORDER_ARMED;
         // A FIN alone has no frame to probe with, and needs none: its own timer sends it again.
         if !self.has(Facts::SACK)
@@ -69,8 +74,8 @@ impl Tcb {
             return None;
         }
         let one_segment = self.flight() <= u32::from(self.snd_mss);
-        let ack_delay = if one_segment { MAX_ACK_DELAY } else { Duration::ZERO };
-        Some(self.rtt.srtt()? * 2 + ack_delay)
+        let ack_delay = if one_segment { MAX_ACK_DELAY_US } else { 0 };
+        Some(self.rtt.srtt_us()?.saturating_mul(2).saturating_add(ack_delay))
     }
 
     /// A tail loss probe is about to be sent, a retransmission or new data.
@@ -81,26 +86,37 @@ impl Tcb {
         self.probe_end = self.snd_max;
     }
 
+    /// `Duration::MAX` is never.
     pub(super) fn arm_idle(&mut self, now: Instant, after: Duration) {
+        if after == Duration::MAX {
+            self.facts -= Facts::IDLE_ARMED;
+            return;
+        }
         self.idle_at = now.tick().after(after);
         self.facts |= Facts::IDLE_ARMED;
     }
 
     /// The peer lives: keep-alive starts over (RFC 9293 section 3.8.4).
     pub(super) fn heard(&mut self, settings: &Settings, now: Instant) {
-        match self.state {
-            State::TimeWait => return,
-            State::FinWait2 => self.arm_idle(now, settings.config.fin_wait_2),
-            _ => {
-                if let Some(keep_alive) = settings.config.keep_alive {
-                    self.arm_idle(now, keep_alive);
-                }
-            }
+        if self.state == State::TimeWait {
+            return;
+        }
+        if settings.config.keep_alive.is_some() || self.state == State::FinWait2 {
+            self.watch(settings, now);
         }
         self.tries = 0;
         if self.snd_wnd == 0 {
             // A peer that answers probes may keep its window shut for ever (MUST-37).
             self.stalled_since = now.tick();
+        }
+    }
+
+    /// Arms the keep-alive timer as the settings say, from now on, or stops it.
+    pub(crate) fn watch(&mut self, settings: &Settings, now: Instant) {
+        match self.state {
+            State::TimeWait => {}
+            State::FinWait2 => self.arm_idle(now, settings.config.fin_wait_2),
+            _ => self.arm_idle(now, settings.config.keep_alive.unwrap_or(Duration::MAX)),
         }
     }
 
@@ -185,7 +201,7 @@ impl Tcb {
     }
 
     fn syn_timer(&mut self, settings: &Settings) -> Expiry {
-        if self.tries >= settings.config.syn_retries {
+        if self.tries >= settings.config.connect_retries {
             return Expiry::GiveUp;
         }
         self.tries += 1;
@@ -194,8 +210,16 @@ impl Tcb {
         Expiry::Retransmit
     }
 
+    /// R1 is reached with the retransmission to be sent now (RFC 9293 section 3.8.3, SHLD-10).
+    pub(crate) fn reaches_r1(&self) -> bool {
+        self.state.is_synchronized() && self.rtt.backoff() == R1
+    }
+
     /// R2 is reached (RFC 9293 section 3.8.3).
     fn has_stalled_for(&self, limit: Duration, now: Instant) -> bool {
+        if limit == Duration::MAX {
+            return false;
+        }
         let end = self.stalled_since.after(limit);
         !end.is_after(now.tick())
     }

@@ -15,7 +15,7 @@ use crate::segments::path::Path;
 pub(crate) type Outcome = Result<i64, &'static str>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Fresh,
     Listening,
     Connecting,
@@ -23,10 +23,10 @@ enum Kind {
 }
 
 #[derive(Debug)]
-struct Socket {
-    kind: Kind,
+pub(super) struct Socket {
+    pub(super) kind: Kind,
     /// SO_LINGER with zero time: close resets.
-    resets: bool,
+    pub(super) resets: bool,
     finished: bool,
     /// The error was given to the caller once.
     told: bool,
@@ -69,7 +69,7 @@ impl Sockets {
                 done(fd)
             }
             "bind" | "fcntl" => self.plain(call),
-            "setsockopt" => self.set_option(call),
+            "setsockopt" => self.set_option(call, cx),
             "getsockopt" => self.get_option(call, cx),
             "listen" => self.listen(call, cx),
             "accept" => self.accept(call, cx),
@@ -91,7 +91,7 @@ impl Sockets {
         fd.ok_or_else(|| format!("{}: expected a descriptor", call.name))
     }
 
-    fn socket(&mut self, call: &Call) -> Result<&mut Socket, String> {
+    pub(super) fn socket(&mut self, call: &Call) -> Result<&mut Socket, String> {
         let fd = Self::fd(call)?;
         self.open.get_mut(&fd).ok_or_else(|| format!("{}: {fd} is not open", call.name))
     }
@@ -112,36 +112,6 @@ impl Sockets {
         let flags = call.args.get(1).is_some_and(|arg| arg.is_word("F_GETFL"));
         // O_RDWR, which is all that is remembered: every call says by its form whether it blocks.
         Ok(Some(Ok(if flags { 2 } else { 0 })))
-    }
-
-    fn set_option(&mut self, call: &Call) -> Result<Option<Outcome>, String> {
-        if call.args.get(2).is_some_and(|arg| arg.is_word("SO_LINGER")) {
-            let Some(Arg::Fields(fields)) = call.args.get(3) else {
-                return Err(String::from("SO_LINGER: expected {onoff=1, linger=0}"));
-            };
-            let field = |name: &str| fields.iter().find(|(n, _)| n == name).map(|(_, v)| *v);
-            self.socket(call)?.resets = field("onoff") == Some(1) && field("linger") == Some(0);
-        }
-        Ok(Some(Ok(0)))
-    }
-
-    fn get_option(&mut self, call: &Call, cx: &mut Context<'_>) -> Result<Option<Outcome>, String> {
-        if !call.args.get(2).is_some_and(|arg| arg.is_word("SO_ERROR")) {
-            return Err(String::from("getsockopt: only SO_ERROR is understood"));
-        }
-        let failed = cx.world(false).facade().connect_failed;
-        let expected = call.args.get(3).ok_or("getsockopt: expected a value")?;
-        let good = match failed {
-            None => expected.integer() == Some(0),
-            Some(why) => {
-                matches!(expected, Arg::List(items) if items.iter().any(|i| i.is_word(errno(why))))
-            }
-        };
-        if !good {
-            return Err(format!("getsockopt: the error is {failed:?}"));
-        }
-        self.connected(cx);
-        Ok(Some(Ok(0)))
     }
 
     fn listen(&mut self, call: &Call, cx: &mut Context<'_>) -> Result<Option<Outcome>, String> {
@@ -180,7 +150,7 @@ impl Sockets {
     }
 
     /// Lets the connecting socket become a connected one if its connection has opened.
-    fn connected(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn connected(&mut self, cx: &mut Context<'_>) {
         let connecting = |socket: &&mut Socket| socket.kind == Kind::Connecting;
         if let Some(socket) = self.open.values_mut().find(connecting)
             && let Some(id) = cx.world(false).facade_mut().connected.take()
@@ -265,7 +235,7 @@ impl Sockets {
     }
 }
 
-fn errno(why: Close) -> &'static str {
+pub(super) fn errno(why: Close) -> &'static str {
     match why {
         Close::Reset => "ECONNRESET",
         Close::TimedOut => "ETIMEDOUT",

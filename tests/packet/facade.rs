@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use sidestep::app::{App, Close, ConnId, Core, Peer, Refuse, Role, Rx, Tx};
 
@@ -19,6 +20,15 @@ pub(crate) enum Message {
     Shutdown,
     Close,
     Abort,
+    Set(Wish),
+}
+
+/// What is set for one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    NoDelay(bool),
+    KeepAlive(Option<Duration>),
+    UserTimeout(Option<Duration>),
 }
 
 /// What is known of a connection outside of its callbacks.
@@ -144,6 +154,9 @@ impl App for Facade {
             Message::Write(n) => result = conn.write(n, tx),
             // The unread bytes are offered right after this.
             Message::Read(n) => conn.wanted = n,
+            Message::Set(Wish::NoDelay(on)) => tx.set_no_delay(on),
+            Message::Set(Wish::KeepAlive(idle)) => tx.set_keep_alive(idle),
+            Message::Set(Wish::UserTimeout(timeout)) => tx.set_user_timeout(timeout),
             Message::Shutdown => tx.finish(),
             Message::Close if conn.unread() == 0 => {
                 conn.closed = true;

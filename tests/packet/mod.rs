@@ -8,6 +8,7 @@ mod facade;
 mod lexer;
 mod matching;
 mod names;
+mod options;
 mod packets;
 mod parser;
 mod peer;

@@ -16,7 +16,7 @@ pub(crate) struct Settings {
     /// Of IPv4; that of IPv6 is 20 more, so that a script's segment sizes hold for both.
     pub(crate) mtu: u16,
     pub(crate) tcp: TcpConfig,
-    keep_alive_idle: Duration,
+    pub(crate) keep_alive_idle: Duration,
     keep_alive: bool,
 }
 
@@ -45,9 +45,21 @@ impl Settings {
         for (line, name, value) in &script.options {
             settings.option(name, value).map_err(|what| (*line, what))?;
         }
+        let mut accepted = Vec::new();
         for event in &script.events {
             let done = match &event.action {
                 Action::Command(text) => settings.command(text),
+                Action::Call(call) if call.name == "accept" => {
+                    accepted.push(call.result);
+                    Ok(())
+                }
+                // Of that connection alone: the façade does it.
+                Action::Call(call)
+                    if call.name == "setsockopt"
+                        && call.args[0].integer().is_some_and(|fd| accepted.contains(&fd)) =>
+                {
+                    Ok(())
+                }
                 Action::Call(call) if call.name == "setsockopt" => settings.socket_option(call),
                 _ => Ok(()),
             };
@@ -105,7 +117,8 @@ impl Settings {
             "tcp_timestamps" => tcp.timestamps = value != 0,
             "tcp_window_scaling" => tcp.window_scaling = value != 0,
             "tcp_sack" => tcp.sack = value != 0,
-            "tcp_syn_retries" | "tcp_synack_retries" => tcp.syn_retries = value.min(255) as u8,
+            "tcp_syn_retries" => tcp.connect_retries = value.min(255) as u8,
+            "tcp_synack_retries" => tcp.syn_retries = value.min(255) as u8,
             "tcp_fin_timeout" => tcp.fin_wait_2 = seconds,
             "tcp_keepalive_time" => self.keep_alive_idle = seconds,
             "tcp_keepalive_intvl" => tcp.keep_alive_interval = seconds,
@@ -147,7 +160,7 @@ impl Settings {
             "TCP_KEEPCNT" => tcp.keep_alive_probes = value as u8,
             "TCP_MAXSEG" => tcp.mss_clamp = Some(value as u16),
             "TCP_USER_TIMEOUT" => tcp.user_timeout = Duration::from_millis(value),
-            "TCP_SYNCNT" => tcp.syn_retries = value as u8,
+            "TCP_SYNCNT" => tcp.connect_retries = value as u8,
             "TCP_LINGER2" => tcp.fin_wait_2 = Duration::from_secs(value),
             name => return Err(format!("socket option {name} is not understood")),
         }
