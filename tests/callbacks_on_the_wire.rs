@@ -17,6 +17,9 @@ struct Probe {
     takes: usize,
     greeting: &'static [u8],
     after: Option<Duration>,
+    dscp: Option<u8>,
+    urgent: bool,
+    urgents: Vec<Option<usize>>,
     opened: u32,
     offered: Vec<usize>,
     notices: Vec<Notice>,
@@ -34,11 +37,19 @@ impl App for Probe {
         }
         tx.write(self.greeting);
         tx.set_timer(self.after);
+        if let Some(dscp) = self.dscp {
+            tx.set_dscp(dscp);
+        }
+        if self.urgent {
+            tx.urgent();
+            tx.write(b", and this is not");
+        }
         Ok(Vec::new())
     }
 
     fn on_data(&mut self, held: &mut Vec<RxBuf>, rx: &mut Rx<'_>, _tx: &mut Tx<'_>) {
         self.offered.push(rx.len());
+        self.urgents.push(rx.urgent());
         if self.holds {
             held.extend(rx.hold(rx.len()));
         } else {
@@ -162,4 +173,71 @@ fn rfc9293_3_8_3_the_application_hears_of_the_third_retransmission() {
             assert_eq!(peer.engine.app().closed, []);
         },
     );
+}
+
+#[test]
+fn rfc9293_3_8_5_the_application_learns_of_urgent_data_and_how_much_there_is() {
+    both(
+        || Probe { takes: 40, ..Probe::default() },
+        |mut peer| {
+            peer.handshake();
+            // The pointer before its data; its data, in two parts; the same pointer again.
+            peer.send("U. 1:1(0) ack 1 win 65535 urg 60");
+            peer.send("PU. 1:51(50) ack 1 win 65535 urg 60");
+            peer.send("PU. 51:101(50) ack 1 win 65535 urg 10");
+            peer.send("P. 101:111(10) ack 1 win 65535");
+            let app = peer.engine.app();
+            assert_eq!(app.urgents, [Some(60), Some(60), Some(20), None]);
+            assert_eq!(app.offered, [0, 50, 60, 30]);
+        },
+    );
+}
+
+#[test]
+fn rfc9293_3_8_5_a_pointer_that_does_not_advance_is_no_news() {
+    both(Probe::default, |mut peer| {
+        peer.handshake();
+        peer.send("U. 1:1(0) ack 1 win 65535 urg 60");
+        peer.send("U. 1:1(0) ack 1 win 65535 urg 60");
+        peer.send("U. 1:1(0) ack 1 win 65535 urg 50");
+        assert_eq!(peer.engine.app().urgents, [Some(60)]);
+        peer.send("U. 1:1(0) ack 1 win 65535 urg 61");
+        assert_eq!(peer.engine.app().urgents, [Some(60), Some(61)]);
+    });
+}
+
+#[test]
+fn rfc9293_3_8_5_only_what_is_urgent_is_said_to_be() {
+    both(
+        || Probe { greeting: b"this is urgent", urgent: true, ..Probe::default() },
+        |mut peer| {
+            peer.handshake();
+            peer.expect("PU. 1:32(31) ack 1 urg 14");
+        },
+    );
+}
+
+/// Differentiated Services code point and hop limit.
+fn class_and_hops(packet: &[u8]) -> (u8, u8) {
+    match packet[0] >> 4 {
+        4 => (packet[1] >> 2, packet[8]),
+        _ => ((packet[0] << 4 | packet[1] >> 4) >> 2, packet[7]),
+    }
+}
+
+#[test]
+fn rfc9293_3_9_1_9_segments_carry_the_class_that_was_set_and_the_configured_hop_limit() {
+    for family in Family::BOTH {
+        let app = Probe { greeting: b"220 ready", dscp: Some(46), ..Probe::default() };
+        let mut peer = Peer::new(family, app, |config| {
+            config.tcp.dscp = 10;
+            config.tcp.hop_limit = 77;
+        });
+        peer.send("S 0:0(0) win 65535 <mss 1000>");
+        peer.expect("S. 0:0(0) ack 1");
+        assert_eq!(class_and_hops(&peer.last), (10, 77), "of all");
+        peer.send(". 1:1(0) ack 1 win 65535");
+        peer.expect("P. 1:10(9) ack 1");
+        assert_eq!(class_and_hops(&peer.last), (46, 77), "of this connection");
+    }
 }

@@ -58,6 +58,7 @@ impl Stateless {
             window: WINDOW,
             urgent: 0,
             hop_limit: DEFAULT_HOP_LIMIT,
+            dscp: 0,
             ecn: 0,
             flow_label: 0,
             options: options(&segment, flags),

@@ -84,6 +84,7 @@ impl Template {
             window: 501,
             urgent: 0,
             hop_limit: DEFAULT_HOP_LIMIT,
+            dscp: 0,
             ecn: 0,
             flow_label: 0,
             options,

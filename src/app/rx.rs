@@ -30,6 +30,8 @@ pub struct Rx<'a> {
     pub(crate) inbox: &'a mut Inbox,
     pub(crate) owner: ConnId,
     pub(crate) fin: bool,
+    /// From behind the unread bytes to behind the last urgent one.
+    pub(crate) urgent: Option<i32>,
 }
 
 impl Rx<'_> {
@@ -46,6 +48,17 @@ impl Rx<'_> {
     /// Whether the peer has finished sending: nothing will come after the unread bytes.
     pub fn fin(&self) -> bool {
         self.fin
+    }
+
+    /// How many bytes from the first unread one on are urgent, those that are still to come
+    /// included: the peer's urgent pointer. `None` if none are (RFC 9293 section 3.8.5, MUST-33).
+    /// [`on_data`](super::App::on_data) comes whenever the pointer advances, bytes or not.
+    ///
+    /// Urgent bytes are delivered in line (RFC 6093). On kernel sockets they are too, and this is
+    /// always `None`.
+    pub fn urgent(&self) -> Option<usize> {
+        let urgent = self.len() as i64 + i64::from(self.urgent?);
+        usize::try_from(urgent).ok().filter(|urgent| *urgent > 0)
     }
 
     /// The unread bytes, one slice for each frame they lie in.

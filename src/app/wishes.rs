@@ -13,6 +13,9 @@ pub(crate) struct Wishes {
     /// `Some(None)` turns it off.
     pub(crate) keep_alive: Option<Option<Duration>>,
     pub(crate) user_timeout: Option<Duration>,
+    pub(crate) dscp: Option<u8>,
+    /// So many of the bytes that are not acknowledged yet are urgent.
+    pub(crate) urgent: Option<u32>,
 }
 
 impl Tx<'_> {
@@ -35,11 +38,30 @@ impl Tx<'_> {
 
     /// How long data may stay unacknowledged before this connection is given up, in place of
     /// [`TcpConfig::user_timeout`]: R2 of RFC 9293 section 3.8.3 (MUST-21). `None` for no end.
-    /// At most 39 hours else.
+    /// At most 39 hours else. With [`TcpConfig::user_timeout_option`] the peer is told (RFC 5482).
     ///
     /// [`TcpConfig::user_timeout`]: crate::tcp::TcpConfig::user_timeout
+    /// [`TcpConfig::user_timeout_option`]: crate::tcp::TcpConfig::user_timeout_option
     pub fn set_user_timeout(&mut self, timeout: Option<Duration>) {
         self.wish().user_timeout = Some(timeout.unwrap_or(Duration::MAX));
+    }
+
+    /// Differentiated Services code point of what this connection sends from now on, in place of
+    /// [`TcpConfig::dscp`]: the six lower bits count (RFC 9293 section 3.9.1.9, MUST-48).
+    ///
+    /// [`TcpConfig::dscp`]: crate::tcp::TcpConfig::dscp
+    pub fn set_dscp(&mut self, dscp: u8) {
+        self.wish().dscp = Some(dscp & 0x3f);
+    }
+
+    /// Everything written so far is urgent: the segments that carry it say so, and where it ends
+    /// (RFC 9293 section 3.8.5). The peer gets the bytes in line, as all others.
+    ///
+    /// For old protocols: new applications should not use it (SHLD-13). On kernel sockets it does
+    /// nothing.
+    pub fn urgent(&mut self) {
+        let bytes = self.outbox.bytes();
+        self.wish().urgent = Some(bytes);
     }
 
     fn wish(&mut self) -> &mut Wishes {

@@ -157,6 +157,7 @@ impl<A: App, D: Device> Engine<A, D> {
         f: impl FnOnce(&mut A, &mut A::Conn, &mut Rx<'_>, &mut Tx<'_>),
     ) {
         let slot = self.slots.at(index);
+        let urgent = slot.urgent_past(&mut self.io);
         let Some(conn) = slot.app.as_mut() else { return };
         let mut commands = Commands::default();
         let mut rx = Rx {
@@ -164,6 +165,7 @@ impl<A: App, D: Device> Engine<A, D> {
             inbox: &mut slot.inbox,
             owner: slot.id,
             fin: slot.tcb.state.peer_has_finished(),
+            urgent,
         };
         let mut tx = Tx {
             context: TxContext {

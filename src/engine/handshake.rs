@@ -108,6 +108,8 @@ impl<A: App, D: Device> Engine<A, D> {
             ack: entry.state.irs + 1,
             flags: Flags::SYN | Flags::ACK,
             window: syn_window(self.io.settings.config.receive_buffer),
+            urgent: 0,
+            dscp: None,
             options: entry.state.options(&offer, self.io.now),
         };
         self.io.send_control(&entry.flow, entry.hop, &fields, &[]);
@@ -141,6 +143,8 @@ impl<A: App, D: Device> Engine<A, D> {
                     ack: entry.state.irs + 1,
                     flags: Flags::ACK,
                     window: window as u16,
+                    urgent: 0,
+                    dscp: None,
                     options: entry.state.answer_options(self.io.now),
                 };
                 self.answer(&entry.flow, entry.hop, answer, &fields);
@@ -257,6 +261,8 @@ impl<A: App, D: Device> Engine<A, D> {
             ack: waiting.state.rcv_nxt,
             flags: Flags::ACK,
             window: waiting.state.window,
+            urgent: 0,
+            dscp: None,
             options: waiting.state.options(self.io.now),
         };
         self.io.send_control(&waiting.flow, waiting.hop, &fields, &[]);

@@ -14,7 +14,7 @@ use crate::tcp::validation::Validation;
 use crate::tcp::{LocalOffer, Recovery, Settings};
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, Headers, Options};
-use crate::wire::{Addr, Cidr, DEFAULT_HOP_LIMIT, Mac, Seq};
+use crate::wire::{Addr, Cidr, Mac, Seq};
 
 /// One of our addresses.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,10 @@ pub(crate) struct Fields {
     pub(crate) ack: Seq,
     pub(crate) flags: Flags,
     pub(crate) window: u16,
+    /// The urgent pointer, where URG is set.
+    pub(crate) urgent: u16,
+    /// Differentiated Services code point, if not that of all.
+    pub(crate) dscp: Option<u8>,
     pub(crate) options: Options,
 }
 
@@ -113,8 +117,9 @@ impl<D: Device> Io<D> {
             ack: fields.ack,
             flags: fields.flags,
             window: fields.window,
-            urgent: 0,
-            hop_limit: DEFAULT_HOP_LIMIT,
+            urgent: fields.urgent,
+            hop_limit: self.settings.config.hop_limit,
+            dscp: fields.dscp.unwrap_or(self.settings.config.dscp & 0x3f),
             ecn: 0,
             flow_label: 0,
             options: fields.options,
@@ -186,7 +191,8 @@ impl<D: Device> Io<D> {
         options: Options,
     ) -> bool {
         let flags = if ack.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
-        let fields = Fields { seq, ack: ack.unwrap_or(Seq(0)), flags, window: 0, options };
+        let ack = ack.unwrap_or(Seq(0));
+        let fields = Fields { seq, ack, flags, window: 0, urgent: 0, dscp: None, options };
         let sent = self.send_control(flow, hop, &fields, &[]);
         if sent {
             self.counters.inc(Counter::ResetsSent);

@@ -1,9 +1,13 @@
 //! The table of what single connections have of their own.
 
-use super::io::Io;
-use super::slots::Slot;
+use super::counters::Counter;
+use super::io::{Fields, Io};
+use super::slots::{Pending, Slot};
 use crate::app::Wishes;
+use crate::device::Device;
 use crate::tcp::{Facts, Own, Settings};
+use crate::wire::Seq;
+use crate::wire::tcp::{Flags, Options, Segment};
 
 /// A row for each slot, found by the slot's index, and written when a connection first has
 /// something of its own. The memory is reserved at the start, and touched as rows are needed.
@@ -61,14 +65,92 @@ impl<C> Slot<C> {
         }
     }
 
+    /// Puts what the connection has of its own into a segment with so much payload.
+    pub(super) fn own_fields<D>(&self, fields: &mut Fields, payload: usize, io: &Io<D>) {
+        let Some(own) = self.own(io) else { return };
+        fields.dscp = own.dscp;
+        if let Some(pointer) = own.urgent_pointer(fields.seq) {
+            fields.flags |= Flags::URG;
+            fields.urgent = pointer;
+        }
+        let with = Options { user_timeout: own.advertise, ..fields.options };
+        let longer = with.emitted_len() - fields.options.emitted_len();
+        // What does not fit beside the payload goes with an ACK.
+        if payload + longer <= usize::from(self.outbox.segment) {
+            fields.options = with;
+        }
+    }
+
+    /// Whether there is something to tell the peer that needs no data.
+    pub(super) fn has_news<D>(&self, io: &Io<D>) -> bool {
+        self.own(io).is_some_and(|own| own.advertise.is_some())
+    }
+
+    /// A segment with these fields was sent.
+    pub(super) fn told<D>(&mut self, fields: &Fields, io: &mut Io<D>) {
+        if fields.options.user_timeout.is_some() {
+            self.own_mut(io).advertise = None;
+        }
+    }
+
+    /// What a segment that was accepted says beside its data.
+    pub(super) fn own_arrives<D>(&mut self, segment: &Segment, urgent: bool, io: &mut Io<D>) {
+        let all = io.settings;
+        if let Some(timeout) = segment.options.user_timeout
+            && all.config.user_timeout_option.is_some()
+        {
+            self.own_mut(io).hear_user_timeout(timeout, &all);
+        }
+        let read = self.read_to();
+        if urgent && self.own_mut(io).take_urgent(segment.seq + u32::from(segment.urgent), read) {
+            self.pending |= Pending::DATA;
+        }
+    }
+
+    /// Sequence number of the first unread byte.
+    fn read_to(&self) -> Seq {
+        let fin = u32::from(self.tcb.state.peer_has_finished());
+        self.tcb.rcv_nxt - (self.inbox.queue.bytes() + fin)
+    }
+
+    /// From behind the unread bytes to behind the last urgent one, for [`Rx`](crate::app::Rx).
+    pub(super) fn urgent_past<D>(&mut self, io: &mut Io<D>) -> Option<i32> {
+        if !self.tcb.has(Facts::OWN) {
+            return None;
+        }
+        let read = self.read_to();
+        let up = self.own_mut(io).urgent_to(read)?;
+        Some(read.distance_to(up) as i32 - self.inbox.queue.bytes() as i32)
+    }
+
+    /// Whether a segment that can't be accepted may be answered now. What carries data or FIN is
+    /// sent again by a peer that missed our ACK, and ends when it is answered; everything else
+    /// could go back and forth for ever (RFC 5961 section 7).
+    pub(super) fn may_answer<D: Device>(&mut self, segment: &Segment, io: &mut Io<D>) -> bool {
+        let (interval, now) = (io.settings.config.answer_interval, io.now);
+        let ends = segment.seg_len() > 0 && !segment.flags.contains(Flags::SYN);
+        if !ends && !self.own_mut(io).may_answer(interval, now) {
+            io.counters.inc(Counter::DropReplyLimit);
+            return false;
+        }
+        io.may_reply()
+    }
+
     /// What a callback set for its connection.
     pub(super) fn fulfil<D>(&mut self, wishes: &Wishes, io: &mut Io<D>) {
+        let (all, una) = (io.settings, self.tcb.snd_una);
         let own = self.own_mut(io);
+        own.dscp = wishes.dscp.or(own.dscp);
+        if let Some(bytes) = wishes.urgent {
+            own.send_urgent(una + bytes);
+            // It goes even where no data can.
+            self.tcb.ack_at_once();
+        }
         if let Some(on) = wishes.no_delay {
             own.set_no_delay(on);
         }
         if let Some(timeout) = wishes.user_timeout {
-            own.set_user_timeout(timeout);
+            own.set_user_timeout(timeout, &all);
         }
         if let Some(idle) = wishes.keep_alive {
             own.set_keep_alive(idle);

@@ -7,7 +7,7 @@ use super::slots::{Pending, Slot};
 use super::{Engine, Target};
 use crate::app::{App, Close};
 use crate::device::{Device, Frame, FrameQueue, FrameRef, Place, Pool};
-use crate::tcp::{self, Answer, Drop, Event, Outcome, Payload};
+use crate::tcp::{self, Answer, Drop, Event, Facts, Outcome, Payload};
 use crate::wire::Seq;
 use crate::wire::tcp::Segment;
 
@@ -79,6 +79,9 @@ impl<A: App, D: Device> Engine<A, D> {
         slot.acknowledged(outcome.acked, io);
         slot.sacks_arrive(segment, outcome.acked > 0, io);
         slot.take_payload(frame, segment, outcome.payload, io);
+        if outcome.urgent || segment.options.user_timeout.is_some() && outcome.drop.is_none() {
+            slot.own_arrives(segment, outcome.urgent, io);
+        }
         let fin = slot.tcb.take_fin(space.as_ref().unwrap_or(&io.settings), io.now);
         let event = match fin {
             Some(event) => {
@@ -119,6 +122,10 @@ impl<C> Slot<C> {
         self.trim_marks(if same { first_len } else { 0 }, io);
         let rest = acked.saturating_sub(in_flight).min(self.outbox.queue.bytes());
         self.outbox.queue.consume(&io.pool, rest, Place::Sending);
+        if self.tcb.has(Facts::OWN) {
+            let una = self.tcb.snd_una;
+            self.own_mut(io).acknowledged(una);
+        }
         self.check_space(io);
     }
 
@@ -272,12 +279,12 @@ impl<C> Slot<C> {
         match outcome.answer {
             Answer::Nothing => {}
             Answer::Ack => {
-                if io.may_reply() {
+                if self.may_answer(segment, io) {
                     self.tcb.ack_at_once();
                 }
             }
             Answer::Challenge => {
-                if io.may_reply() {
+                if self.may_answer(segment, io) {
                     io.counters.inc(Counter::ChallengeAcks);
                     self.tcb.ack_at_once();
                 }

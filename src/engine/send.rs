@@ -112,6 +112,7 @@ impl<C> Slot<C> {
             return false;
         }
         self.advertised(&fields);
+        self.told(&fields, io);
         self.tcb.sent(next, io.now);
         if next.again {
             io.counters.inc(Counter::Retransmissions);
@@ -184,6 +185,7 @@ impl<C> Slot<C> {
             return true;
         }
         let due = self.tcb.has(Facts::ACK_NOW)
+            || self.has_news(io)
             || self.tcb.window_update_due(io.settings.config.receive_buffer, self.inbox.charged())
                 && !self.tcb.state.peer_has_finished();
         if !due {
@@ -203,6 +205,7 @@ impl<C> Slot<C> {
         let sent = io.send_control(&self.flow, self.hop, &fields, payload);
         if sent {
             self.advertised(&fields);
+            self.told(&fields, io);
             self.tcb.ack_sent();
         }
         sent
@@ -254,6 +257,8 @@ impl<C> Slot<C> {
                 ack: if flags.contains(Flags::ACK) { self.tcb.rcv_nxt } else { Seq(0) },
                 flags,
                 window: syn_window(buffer),
+                urgent: 0,
+                dscp: None,
                 options: self.syn_options(flags, &offer, io),
             };
         }
@@ -267,15 +272,20 @@ impl<C> Slot<C> {
                 fields.options = with;
             }
         }
+        if self.tcb.has(Facts::OWN) {
+            self.own_fields(&mut fields, payload, io);
+        }
         fields
     }
 
-    /// The same without a report of what came out of order or twice.
+    /// The same without a report of what came out of order or twice, and without what the
+    /// connection has of its own.
     #[inline]
     fn plain_fields<D>(&self, seq: Seq, flags: Flags, io: &Io<D>) -> Fields {
         let buffer = io.settings.config.receive_buffer;
         let (window, _) = self.tcb.window_to_advertise(buffer, self.inbox.charged());
-        Fields { seq, ack: self.tcb.rcv_nxt, flags, window, options: self.plain_options(io) }
+        let (ack, options) = (self.tcb.rcv_nxt, self.plain_options(io));
+        Fields { seq, ack, flags, window, urgent: 0, dscp: None, options }
     }
 
     /// Whether there is something to report that an ACK number can't say.

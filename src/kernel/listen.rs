@@ -115,6 +115,8 @@ pub(super) fn keep_alive(tcp: &TcpConfig, idle: Duration) -> TcpKeepalive {
 /// Sets what the kernel can keep to. Accepted connections inherit it from their listener.
 pub(super) fn configure(socket: &Socket, tcp: &TcpConfig) -> Tried<()> {
     socket.set_tcp_nodelay(tcp.no_delay).map_err(|e| ("TCP_NODELAY", e))?;
+    // RFC 6093 section 4: urgent bytes belong to the stream.
+    socket.set_out_of_band_inline(true).map_err(|e| ("SO_OOBINLINE", e))?;
     own::set_user_timeout(&SockRef::from(socket), tcp.user_timeout)
         .map_err(|e| ("TCP_USER_TIMEOUT", e))?;
     if tcp.congestion != Algorithm::default() {

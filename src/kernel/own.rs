@@ -20,6 +20,12 @@ pub(super) fn fulfil(stream: &TcpStream, wishes: &Wishes, tcp: &TcpConfig) {
     if let Some(timeout) = wishes.user_timeout {
         let _ = set_user_timeout(&socket, timeout);
     }
+    if let Some(dscp) = wishes.dscp {
+        // One of the two fits the socket's family; the ECN bits are the kernel's.
+        let class = u32::from(dscp) << 2;
+        let _ = socket.set_tos_v4(class);
+        let _ = socket.set_tclass_v6(class);
+    }
     match wishes.keep_alive {
         Some(Some(idle)) => {
             let _ = socket.set_tcp_keepalive(&keep_alive(tcp, idle));
@@ -54,12 +60,14 @@ mod tests {
             no_delay: Some(true),
             keep_alive: Some(Some(idle)),
             user_timeout: Some(patience),
+            dscp: Some(46),
             ..Wishes::default()
         };
         fulfil(&stream, &wishes, &tcp);
         let socket = SockRef::from(&stream);
         assert!(socket.tcp_nodelay().expect("TCP_NODELAY"));
         assert!(socket.keepalive().expect("SO_KEEPALIVE"));
+        assert_eq!(socket.tos_v4().expect("IP_TOS"), 46 << 2);
         assert_eq!(socket.tcp_keepalive_time().expect("TCP_KEEPIDLE"), idle);
         assert_eq!(socket.tcp_user_timeout().expect("TCP_USER_TIMEOUT"), Some(patience));
 

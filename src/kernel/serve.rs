@@ -71,7 +71,7 @@ impl<A: App> KernelCore<A> {
         let fin = slot.flags.contains(Flags::PEER_FIN);
         let limit = self.config.tcp.send_buffer;
         let mut commands = Commands::default();
-        let mut rx = Rx { pool: &self.pool, inbox: &mut slot.inbox, owner: id, fin };
+        let mut rx = Rx { pool: &self.pool, inbox: &mut slot.inbox, owner: id, fin, urgent: None };
         let mut tx = Tx {
             context: TxContext { pool: &self.pool, limit, now },
             outbox: &mut slot.outbox,

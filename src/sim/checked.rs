@@ -293,7 +293,8 @@ mod tests {
         ) -> R {
             let mut commands = Commands::default();
             let mut inbox = crate::app::Inbox::new();
-            let mut rx = Rx { pool: &self.pool, inbox: &mut inbox, owner: ID, fin: false };
+            let mut rx =
+                Rx { pool: &self.pool, inbox: &mut inbox, owner: ID, fin: false, urgent: None };
             let context = TxContext { pool: &self.pool, limit: 4_000, now: self.now };
             let outbox = &mut self.outbox;
             f(&mut self.app, &mut rx, &mut Tx { context, outbox, commands: &mut commands, id: ID })

@@ -27,6 +27,9 @@ pub struct TcpConfig {
     /// (RFC 9293 section 3.8.3, MUST-20, SHLD-11). `Duration::MAX` for no end. An application may
     /// set another for one connection.
     pub user_timeout: Duration,
+    /// Tell the peer our user timeout when the application sets it, and let the peer's change ours,
+    /// within these limits (RFC 5482). `None`, the default, for neither.
+    pub user_timeout_option: Option<UserTimeoutLimits>,
     /// Idle time before the first keep-alive. `None`, the default, for none (RFC 9293 section
     /// 3.8.4, MUST-25); if there are any, two hours or more (MUST-28).
     pub keep_alive: Option<Duration>,
@@ -52,8 +55,32 @@ pub struct TcpConfig {
     pub window_scaling: bool,
     /// How the sending rate follows what the network can carry, for connections opened from now on.
     pub congestion: Algorithm,
+    /// Least time between two answers to what a connection can't accept and what has neither data
+    /// nor FIN: two ends that disagree must not answer each other for ever (RFC 5961 section 7).
+    pub answer_interval: Duration,
+    /// Time to live, or hop limit, of what we send (RFC 9293 section 3.9.2, MUST-49).
+    pub hop_limit: u8,
+    /// Differentiated Services code point of what we send, 0 to 63. An application may set another
+    /// for one connection (RFC 9293 section 3.9.1.9, MUST-48).
+    pub dscp: u8,
     /// Largest segment to use, whatever the link and the peer allow.
     pub mss_clamp: Option<u16>,
+}
+
+/// What a peer may make of a connection's user timeout (RFC 5482 section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserTimeoutLimits {
+    /// L_LIMIT: it becomes no shorter; 100 s or more, and longer than any retransmission timeout.
+    pub shortest: Duration,
+    /// U_LIMIT: it becomes no longer.
+    pub longest: Duration,
+}
+
+impl Default for UserTimeoutLimits {
+    fn default() -> UserTimeoutLimits {
+        let (shortest, longest) = (Duration::from_secs(120), Duration::from_secs(3_600));
+        UserTimeoutLimits { shortest, longest }
+    }
 }
 
 impl Default for TcpConfig {
@@ -67,6 +94,7 @@ impl Default for TcpConfig {
             syn_retries: 5,
             connect_retries: 7,
             user_timeout: Duration::from_secs(300),
+            user_timeout_option: None,
             keep_alive: None,
             keep_alive_interval: Duration::from_secs(75),
             keep_alive_probes: 9,
@@ -78,6 +106,9 @@ impl Default for TcpConfig {
             sack: true,
             window_scaling: true,
             congestion: Algorithm::default(),
+            answer_interval: Duration::from_millis(500),
+            hop_limit: 64,
+            dscp: 0,
             mss_clamp: None,
         }
     }

@@ -35,7 +35,7 @@ mod time_wait;
 mod timeout;
 pub mod validation;
 
-pub use config::TcpConfig;
+pub use config::{TcpConfig, UserTimeoutLimits};
 pub(crate) use half_open::{HalfOpen, HalfOpenVerdict};
 pub(crate) use negotiate::LocalOffer;
 pub(crate) use outcome::{Answer, Drop, Event, Outcome, Payload};

@@ -64,6 +64,8 @@ pub(crate) struct Outcome {
     pub(crate) event: Event,
     pub(crate) answer: Answer,
     pub(crate) drop: Option<Drop>,
+    /// There is an urgent pointer to be looked at.
+    pub(crate) urgent: bool,
     /// The segment at SND.UNA is lost: send it again now, whatever the window.
     pub(crate) retransmit: bool,
 }

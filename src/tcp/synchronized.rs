@@ -84,7 +84,8 @@ impl Tcb {
             outcome.event = Event::Opened;
         }
         if outcome.event != Event::Closed {
-            // Sixth, the URG bit: urgent data is delivered in line (RFC 6093 section 4).
+            // Sixth, the URG bit: the data is delivered in line all the same (RFC 6093 section 4).
+            outcome.urgent = flags.contains(Flags::URG) && !self.state.peer_has_finished();
             self.text_arrives(segment, &mut outcome);
         }
         outcome

@@ -97,6 +97,7 @@ pub(super) struct Repr {
     pub(super) dst: [u8; 4],
     pub(super) protocol: u8,
     pub(super) hop_limit: u8,
+    pub(super) dscp: u8,
     pub(super) ecn: u8,
     pub(super) total_len: u16,
 }
@@ -106,7 +107,8 @@ impl Repr {
     #[inline(always)]
     pub(super) fn to_bytes(&self, addresses: Sum) -> [u8; HEADER_LEN] {
         const DONT_FRAGMENT: u32 = 0x4000;
-        let first = 0x4500_0000 | u32::from(self.ecn & 3) << 16 | u32::from(self.total_len);
+        let class = self.dscp << 2 | self.ecn & 3;
+        let first = 0x4500_0000 | u32::from(class) << 16 | u32::from(self.total_len);
         let hops = u32::from(self.hop_limit) << 24 | u32::from(self.protocol) << 16;
         let sum = addresses.dword(first).dword(DONT_FRAGMENT).dword(hops);
         let third = hops | u32::from(sum.checksum());
@@ -150,11 +152,13 @@ mod tests {
             dst: [192, 168, 0, 199],
             protocol: 17,
             hop_limit: 64,
+            dscp: 0,
             ecn: 0,
             total_len: 0x73,
         };
         let addresses = sum(&KNOWN[12..]);
         assert_eq!(repr.to_bytes(addresses), KNOWN);
+        assert_eq!(Repr { dscp: 46, ecn: 2, ..repr }.to_bytes(addresses)[1], 46 << 2 | 2);
     }
 
     #[test]

@@ -164,6 +164,7 @@ pub(super) struct Repr {
     pub(super) dst: Addr,
     pub(super) protocol: u8,
     pub(super) hop_limit: u8,
+    pub(super) dscp: u8,
     pub(super) ecn: u8,
     /// Only the low 20 bits count.
     pub(super) flow_label: u32,
@@ -174,7 +175,8 @@ impl Repr {
     /// The header's bytes.
     #[inline(always)]
     pub(super) fn to_bytes(&self) -> [u8; HEADER_LEN] {
-        let first = 6 << 28 | u32::from(self.ecn & 3) << 20 | self.flow_label & 0x000f_ffff;
+        let class = self.dscp << 2 | self.ecn & 3;
+        let first = 6 << 28 | u32::from(class) << 20 | self.flow_label & 0x000f_ffff;
         let mut bytes = [0; HEADER_LEN];
         bytes[..4].copy_from_slice(&first.to_be_bytes());
         bytes[4..6].copy_from_slice(&self.payload_len.to_be_bytes());
@@ -202,6 +204,7 @@ mod tests {
             dst: Addr([0xfe; 16]),
             protocol: first,
             hop_limit: 7,
+            dscp: 46,
             ecn: 2,
             flow_label: 0xabcde,
             payload_len: rest.len() as u16,
@@ -216,7 +219,7 @@ mod tests {
     #[test]
     fn a_plain_header_byte_for_byte() {
         let bytes = packet(TCP, &[1, 2, 3]);
-        assert_eq!(bytes[..8], [0x60, 0x2a, 0xbc, 0xde, 0, 3, TCP, 7]);
+        assert_eq!(bytes[..8], [0x6b, 0xaa, 0xbc, 0xde, 0, 3, TCP, 7]);
         let d = parse(&bytes, 0).ok().unwrap();
         assert_eq!((d.src, d.dst), (Addr([0xfd; 16]), Addr([0xfe; 16])));
         assert_eq!((d.ecn, d.hop_limit, d.protocol, d.payload_start), (2, 7, TCP, 40));

@@ -215,6 +215,7 @@ fn emit(
         dst,
         protocol: protocol::ICMPV6,
         hop_limit: HOP_LIMIT,
+        dscp: 0,
         ecn: 0,
         flow_label: 0,
         payload_len: len as u16,

@@ -197,7 +197,9 @@ impl Sockets {
         if socket.finished {
             return Ok(Some(Err("EPIPE")));
         }
-        world.post(id, Message::Write(bytes))?;
+        let urgent = call.args.get(3).is_some_and(|flags| flags.is_word("MSG_OOB"));
+        let how = if urgent { Message::WriteUrgent } else { Message::Write };
+        world.post(id, how(bytes))?;
         let written = world.facade().status(id).map_or(0, |status| status.result);
         Ok(if written == 0 && bytes > 0 { None } else { Some(Ok(written as i64)) })
     }

@@ -15,6 +15,8 @@ use sidestep::app::{App, Close, ConnId, Core, Peer, Refuse, Role, Rx, Tx};
 pub(crate) enum Message {
     /// Write this many bytes of the stream.
     Write(usize),
+    /// The same, and everything so far is urgent.
+    WriteUrgent(usize),
     /// Read up to this many.
     Read(usize),
     Shutdown,
@@ -36,6 +38,8 @@ pub(crate) enum Wish {
 pub(crate) struct Status {
     pub(crate) unread: usize,
     pub(crate) fin: bool,
+    /// Urgent bytes from the first unread one on.
+    pub(crate) urgent: usize,
     pub(crate) ended: Option<Close>,
     /// What the last write or read did.
     pub(crate) result: usize,
@@ -138,8 +142,9 @@ impl App for Facade {
         if conn.closed && new {
             tx.abort();
         }
-        let (unread, fin) = (rx.len(), rx.fin());
+        let (unread, fin, urgent) = (rx.len(), rx.fin(), rx.urgent().unwrap_or(0));
         self.update(conn.id, |status| {
+            status.urgent = urgent;
             status.unread = unread;
             status.fin |= fin;
             if wanted > 0 {
@@ -152,6 +157,10 @@ impl App for Facade {
         let mut result = 0;
         match message {
             Message::Write(n) => result = conn.write(n, tx),
+            Message::WriteUrgent(n) => {
+                result = conn.write(n, tx);
+                tx.urgent();
+            }
             // The unread bytes are offered right after this.
             Message::Read(n) => conn.wanted = n,
             Message::Set(Wish::NoDelay(on)) => tx.set_no_delay(on),

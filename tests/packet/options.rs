@@ -43,8 +43,18 @@ impl Sockets {
     ) -> Result<Option<Outcome>, String> {
         let (option, expected) = (call.args.get(2), call.args.get(3));
         let expected = expected.ok_or("getsockopt: expected a value")?;
+        if option.is_some_and(|arg| arg.is_word("TCP_URGENT")) {
+            let Kind::Connected(id) = self.socket(call)?.kind else {
+                return Err(String::from("getsockopt: TCP_URGENT is of a connection"));
+            };
+            let urgent = cx.world(false).facade().status(id).map_or(0, |status| status.urgent);
+            return match expected.integer() == i64::try_from(urgent).ok() {
+                true => Ok(Some(Ok(0))),
+                false => Err(format!("getsockopt: {urgent} bytes are urgent")),
+            };
+        }
         if !option.is_some_and(|arg| arg.is_word("SO_ERROR")) {
-            return Err(String::from("getsockopt: only SO_ERROR is understood"));
+            return Err(String::from("getsockopt: only SO_ERROR and TCP_URGENT are understood"));
         }
         let failed = cx.world(false).facade().connect_failed;
         let good = match failed {

@@ -22,6 +22,8 @@ pub(crate) struct Peer<A: App> {
     port: Port,
     names: Names,
     now: Instant,
+    /// The packet that came last, from its IP header on.
+    pub(crate) last: Vec<u8>,
 }
 
 impl<A: App> Peer<A> {
@@ -39,7 +41,7 @@ impl<A: App> Peer<A> {
         let (device, port) = VirtualDevice::new(pool, path.local_mac, 1_500);
         let engine = Engine::standalone(config, device, app).expect("an eventfd");
         let now = Instant::from_millis(1_000);
-        Peer { engine, path, port, names: Names::new(900u32.wrapping_neg()), now }
+        Peer { engine, path, port, names: Names::new(900u32.wrapping_neg()), now, last: Vec::new() }
     }
 
     /// The three segments of a handshake.
@@ -103,7 +105,9 @@ impl<A: App> Peer<A> {
 
     fn next(&mut self) -> Option<Segment> {
         loop {
-            match decode(&self.path, &self.port.receive()?) {
+            let frame = self.port.receive()?;
+            self.last = frame[14..].to_vec();
+            match decode(&self.path, &frame) {
                 Ok(Decoded::Tcp(live)) => return Some(self.names.received(&live)),
                 Ok(Decoded::Other) => {}
                 Err(what) => panic!("the engine sent a bad packet: {what}"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sidestep::tcp::TcpConfig;
+use sidestep::tcp::{TcpConfig, UserTimeoutLimits};
 
 use super::ast::{Action, Arg, Call, Script};
 use crate::segments::path::Family;
@@ -129,6 +129,8 @@ impl Settings {
             "net.sidestep.rto_min_ms" => tcp.rto_min = millis,
             "net.sidestep.rto_max_ms" => tcp.rto_max = millis,
             "net.sidestep.user_timeout_ms" => tcp.user_timeout = millis,
+            "net.sidestep.user_timeout_shortest_ms" => limits(tcp).shortest = millis,
+            "net.sidestep.user_timeout_longest_ms" => limits(tcp).longest = millis,
             "net.sidestep.time_wait_ms" => tcp.time_wait = millis,
             _ => return Err(format!("sysctl {name} is not understood")),
         }
@@ -166,4 +168,9 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// The limits of the user timeout option, which is on if there are any.
+fn limits(tcp: &mut TcpConfig) -> &mut UserTimeoutLimits {
+    tcp.user_timeout_option.get_or_insert_default()
 }

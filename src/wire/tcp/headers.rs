@@ -39,6 +39,8 @@ pub struct Headers {
     pub urgent: u16,
     /// The hop limit or time to live.
     pub hop_limit: u8,
+    /// The six bits of the Differentiated Services field (RFC 2474).
+    pub dscp: u8,
     /// The two ECN bits of the IP header (RFC 3168 section 5).
     pub ecn: u8,
     /// The IPv6 flow label, 20 bits (RFC 6437); unused in IPv4.
@@ -84,6 +86,7 @@ impl Headers {
                 dst,
                 protocol: protocol::TCP,
                 hop_limit: self.hop_limit,
+                dscp: self.dscp,
                 ecn: self.ecn,
                 total_len: datagram_len as u16,
             };
@@ -96,6 +99,7 @@ impl Headers {
                 dst: self.dst,
                 protocol: protocol::TCP,
                 hop_limit: self.hop_limit,
+                dscp: self.dscp,
                 ecn: self.ecn,
                 flow_label: self.flow_label,
                 payload_len: bytes.len() as u16,

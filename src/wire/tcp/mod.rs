@@ -5,6 +5,7 @@ mod headers;
 mod options;
 mod sack;
 mod segment;
+mod user_timeout;
 
 pub use flags::Flags;
 pub use headers::{Headers, MAX_HEADERS};
@@ -12,6 +13,7 @@ pub use options::{MAX_OPTIONS, Options, Timestamps};
 pub use sack::{MAX_SACK_BLOCKS, SackBlocks};
 pub(super) use segment::Found;
 pub use segment::Segment;
+pub use user_timeout::UserTimeout;
 
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;

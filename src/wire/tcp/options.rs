@@ -1,6 +1,7 @@
 //! TCP options: RFC 9293 section 3.2, RFC 7323 (window scale, timestamps), RFC 2018 (SACK).
 
 use super::sack::SackBlocks;
+use super::user_timeout::UserTimeout;
 use crate::wire::checksum::Sum;
 use crate::wire::seq::Seq;
 
@@ -16,6 +17,7 @@ mod kind {
     pub(super) const SACK_PERMITTED: u8 = 4;
     pub(super) const SACK: u8 = 5;
     pub(super) const TIMESTAMPS: u8 = 8;
+    pub(super) const USER_TIMEOUT: u8 = 28;
 }
 
 /// NOP, NOP, then the timestamps option's kind and length: the layout of RFC 7323 appendix A that
@@ -35,6 +37,8 @@ pub struct Options {
     /// The options ended in the middle of one, or one had a length that can't be; what came before
     /// it is kept (RFC 9293 MUST-7). Not emitted.
     pub malformed: bool,
+    /// The sender's user timeout.
+    pub user_timeout: Option<UserTimeout>,
     /// Timestamp value and echo.
     pub timestamps: Option<Timestamps>,
     /// Selectively acknowledged ranges.
@@ -57,6 +61,7 @@ impl Options {
         window_scale: None,
         sack_permitted: false,
         malformed: false,
+        user_timeout: None,
         timestamps: None,
         sack: SackBlocks::EMPTY,
     };
@@ -128,13 +133,15 @@ impl Options {
                 let (value, echo) = (u32::from_be_bytes(value), u32::from_be_bytes(echo));
                 self.timestamps = Some(Timestamps { value, echo });
             }
+            (kind::USER_TIMEOUT, &[a, b]) => {
+                self.user_timeout = Some(UserTimeout::from_bits(u16::from_be_bytes([a, b])));
+            }
             (kind::SACK, ranges) => match SackBlocks::parse(ranges) {
                 Some(blocks) => self.sack = blocks,
                 None => return false,
             },
-            (kind::MSS | kind::WINDOW_SCALE | kind::SACK_PERMITTED | kind::TIMESTAMPS, _) => {
-                return false;
-            }
+            (kind::MSS | kind::WINDOW_SCALE | kind::SACK_PERMITTED, _)
+            | (kind::TIMESTAMPS | kind::USER_TIMEOUT, _) => return false,
             _ => {}
         }
         true
@@ -144,7 +151,7 @@ impl Options {
     #[inline]
     const fn is_plain(&self) -> bool {
         let handshake = self.mss.is_some() | self.window_scale.is_some() | self.sack_permitted;
-        !handshake & self.sack.is_empty()
+        !handshake & self.user_timeout.is_none() & self.sack.is_empty()
     }
 
     /// Bytes these options take in a header: a multiple of 4, at most [`MAX_OPTIONS`].
@@ -168,6 +175,7 @@ impl Options {
         let words = self.mss.is_some() as usize
             + self.window_scale.is_some() as usize
             + alone as usize
+            + self.user_timeout.is_some() as usize
             + if self.timestamps.is_some() { 3 } else { 0 };
         words * 4
     }
@@ -200,7 +208,7 @@ impl Options {
     }
 
     /// Writes any set of options, each in whole words: MSS, SACK-permitted, timestamps, window
-    /// scale, SACK.
+    /// scale, user timeout, SACK.
     #[inline(never)]
     fn emit_any(&self, out: &mut [u8]) -> Sum {
         let word = u32::from_be_bytes;
@@ -218,6 +226,9 @@ impl Options {
         }
         if let Some(shift) = self.window_scale {
             words.put(word([kind::NOP, kind::WINDOW_SCALE, 3, shift]));
+        }
+        if let Some(timeout) = self.user_timeout {
+            words.put(word([kind::USER_TIMEOUT, 4, 0, 0]) | u32::from(timeout.to_bits()));
         }
         let fitting = self.sack_fitting(self.fixed_len());
         if fitting > 0 {

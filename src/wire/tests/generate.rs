@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::tcp::{Flags, Headers, Options, SackBlocks, Timestamps};
+use crate::wire::tcp::{Flags, Headers, Options, SackBlocks, Timestamps, UserTimeout};
 
 pub(super) fn mac() -> impl Strategy<Value = Mac> {
     any::<[u8; 6]>().prop_map(Mac)
@@ -46,12 +46,14 @@ pub(super) fn options() -> impl Strategy<Value = Options> {
         any::<bool>(),
         option::of(timestamps),
         sack_blocks(),
+        any::<Option<u16>>(),
     )
-        .prop_map(|(mss, window_scale, sack_permitted, timestamps, sack)| Options {
+        .prop_map(|(mss, window_scale, sack_permitted, timestamps, sack, timeout)| Options {
             mss,
             window_scale,
             sack_permitted,
             malformed: false,
+            user_timeout: timeout.map(UserTimeout::from_bits),
             timestamps,
             sack,
         })
@@ -59,9 +61,15 @@ pub(super) fn options() -> impl Strategy<Value = Options> {
 
 pub(super) fn headers() -> impl Strategy<Value = Headers> {
     let numbers = (any::<[u16; 4]>(), any::<[u32; 2]>(), 0u16..0x200);
-    let ip = (any::<u8>(), 0u8..4, 0u32..1 << 20);
+    let ip = (any::<u8>(), 0u8..64, 0u8..4, 0u32..1 << 20);
     (link(), addresses(), numbers, ip, options()).prop_map(
-        |(link, (src, dst), (words, [seq, ack], flags), (hop_limit, ecn, flow_label), options)| {
+        |(
+            link,
+            (src, dst),
+            (words, [seq, ack], flags),
+            (hop_limit, dscp, ecn, flow_label),
+            options,
+        )| {
             let [src_port, dst_port, window, urgent] = words;
             Headers {
                 link,
@@ -75,6 +83,7 @@ pub(super) fn headers() -> impl Strategy<Value = Headers> {
                 window,
                 urgent,
                 hop_limit,
+                dscp,
                 ecn,
                 flow_label,
                 options,
