@@ -72,6 +72,7 @@ fn a_flag_that_makes_no_sense_is_explained() {
         ("--queues", "3-1", "0-3 or 0,2"),
         ("--drain", "5", "500ms or 5s"),
         ("--address", "10.9.0.1", "prefix length"),
+        ("--ecn", "on", "ask-classic and accept"),
         ("--congestion", "vegas", "cubic, newreno, dctcp and bbr"),
         ("--app", "quake", "hello, echo, discard, chargen, files"),
     ] {

@@ -10,7 +10,7 @@ use std::path::Path;
 use packet::{Settings, parse, run};
 
 /// At least so many rules must have a script.
-const RULES: usize = 60;
+const RULES: usize = 200;
 
 /// All scripts below `folder`: name and text, in the order of names.
 fn scripts(folder: &Path) -> Vec<(String, String)> {

@@ -6,6 +6,9 @@
 #[path = "simulator/oracle.rs"]
 mod oracle;
 
+#[path = "simulator/marks.rs"]
+mod marks;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
@@ -75,11 +78,14 @@ fn a_thousand_worlds_keep_every_promise() {
     let results = run_all(number("SIDESTEP_SEEDS").unwrap_or(SEEDS));
     let mut failures = Vec::new();
     let (mut bytes, mut retransmissions, mut closes) = (0, 0, [0; Close::COUNT]);
+    let (mut marked, mut reductions) = (0, 0);
     for (seed, result) in &results {
         match result {
             Ok(summary) => {
                 bytes += summary.bytes;
                 retransmissions += summary.retransmissions;
+                marked += summary.marked;
+                reductions += summary.mark_reductions;
                 closes.iter_mut().zip(summary.closes).for_each(|(sum, n)| *sum += n);
             }
             Err(what) => failures.push(format!(
@@ -89,13 +95,15 @@ fn a_thousand_worlds_keep_every_promise() {
         }
     }
     println!(
-        "{} worlds, {bytes} bytes, {retransmissions} retransmissions, closes {:?}",
+        "{} worlds, {bytes} bytes, {retransmissions} retransmissions, {marked} marks that reduced \
+         {reductions} windows, closes {:?}",
         results.len(),
         Close::ALL.map(Close::name).iter().zip(closes).collect::<Vec<_>>()
     );
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
     // A test of nothing passes too: the worlds must have been rough, and yet most ends good.
     let finished = closes[Close::Finished as usize];
+    assert!(marked > reductions && reductions > 0, "marks are answered");
     assert!(bytes > 0 && retransmissions > 0 && finished > results.len() as u32);
 }
 

@@ -40,6 +40,7 @@ fn rewrite(packet: &[u8], parsed: &Parsed, segment: &Segment) {
         window: segment.window,
         urgent: segment.urgent,
         hop_limit: parsed.hop_limit,
+        dscp: 0,
         ecn: segment.ecn,
         flow_label: 0,
         options: segment.options,

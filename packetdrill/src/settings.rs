@@ -11,10 +11,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sidestep::tcp::TcpConfig;
+use sidestep::tcp::{Ecn, TcpConfig};
 
 /// Sysctls that are read from the kernel.
-const SYSCTLS: [&str; 8] = [
+const SYSCTLS: [&str; 9] = [
+    "tcp_ecn",
     "tcp_timestamps",
     "tcp_sack",
     "tcp_window_scaling",
@@ -119,6 +120,10 @@ impl Settings {
             "tcp_timestamps" => tcp.timestamps = value != 0,
             "tcp_window_scaling" => tcp.window_scaling = value != 0,
             "tcp_sack" => tcp.sack = value != 0,
+            "tcp_ecn" => match Ecn::ALL.get(value as usize) {
+                Some(ecn) => tcp.ecn = *ecn,
+                None => return false,
+            },
             "tcp_syn_retries" => tcp.connect_retries = value.min(255) as u8,
             "tcp_synack_retries" => tcp.syn_retries = value.min(255) as u8,
             "tcp_fin_timeout" => tcp.fin_wait_2 = seconds,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::conn_id::CoreId;
 use crate::time::Instant;
+use crate::wire::Addr;
 
 /// A connection that the application asked for.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,10 @@ pub enum ConnectError {
     /// 256 requests were made in this turn; ask again in the next.
     #[error("256 connections were asked for in this turn; ask again in the next")]
     Busy,
+    /// The remote address is of no single host: unspecified, multicast or broadcast (RFC 9293
+    /// section 3.9.2.3, MUST-46).
+    #[error("{0} is the address of no single host; connect to a host's own address")]
+    NotAHost(SocketAddr),
 }
 
 /// One core, during [`App::on_turn`](super::App::on_turn).
@@ -69,7 +74,8 @@ impl Core<'_> {
     /// token, or by `on_connect_failed`.
     ///
     /// # Errors
-    /// [`ConnectError::Busy`] after 256 requests in one turn.
+    /// [`ConnectError::Busy`] after 256 requests in one turn, [`ConnectError::NotAHost`] if nobody
+    /// can be there. A network's own broadcast address is found out later: `on_connect_failed`.
     pub fn connect(
         &mut self,
         remote: SocketAddr,
@@ -78,6 +84,9 @@ impl Core<'_> {
     ) -> Result<(), ConnectError> {
         if self.commands.connects.len() >= CoreCommands::MAX_CONNECTS {
             return Err(ConnectError::Busy);
+        }
+        if !Addr::from(remote.ip()).is_unicast() {
+            return Err(ConnectError::NotAHost(remote));
         }
         self.commands.connects.push(ConnectRequest { remote, local, token });
         Ok(())

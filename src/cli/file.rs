@@ -9,8 +9,8 @@ use super::text::{Span, text};
 use crate::device::PoolConfig;
 use crate::engine::Limits;
 use crate::runtime::Error;
-use crate::tcp::TcpConfig;
 use crate::tcp::congestion::Algorithm;
+use crate::tcp::{Ecn, TcpConfig};
 
 /// `[tcp]`: see [`TcpConfig`] for what each means.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -31,7 +31,7 @@ pub(crate) struct TcpSettings {
 
 impl TcpSettings {
     /// These settings over the defaults.
-    pub(crate) fn config(&self, congestion: Option<Algorithm>) -> TcpConfig {
+    pub(crate) fn config(&self, congestion: Option<Algorithm>, ecn: Option<Ecn>) -> TcpConfig {
         let default = TcpConfig::default();
         let span = |span: Option<Span>, or| span.map_or(or, |Span(duration)| duration);
         TcpConfig {
@@ -46,6 +46,7 @@ impl TcpSettings {
             receive_buffer: self.receive_buffer.unwrap_or(default.receive_buffer),
             send_buffer: self.send_buffer.unwrap_or(default.send_buffer),
             congestion: congestion.unwrap_or(default.congestion),
+            ecn: ecn.unwrap_or(default.ecn),
             ..default
         }
     }
@@ -146,7 +147,7 @@ mod tests {
             "interface = 'eth1'\nlisten = ['10.9.0.1:80', '[fd09::1]:80']\napp = 'echo'\n\
              backend = 'af-xdp'\nmode = 'copy'\nqueues = '0-1'\ncores = 1\npoll = 'busy'\n\
              address = ['10.9.0.7/24']\ngateway = ['10.9.0.2']\nbacklog = 7\ndrain = '250ms'\n\
-             congestion = 'bbr'\nstats-json = 's.json'\nroot = '.'\n\
+             congestion = 'bbr'\necn = 'accurate'\nstats-json = 's.json'\nroot = '.'\n\
              [tcp]\ntime-wait = '1s'\nkeep-alive = '0s'\n\
              [limits]\nconnections = 10\n[frames]\nsize = 4096\n",
         )
@@ -155,9 +156,9 @@ mod tests {
         assert_eq!((options.backend, options.poll), (Some(Backend::AfXdp), Some(Poll::Busy)));
         assert_eq!(options.cores.as_ref().map(|cores| cores.as_slice()), Some(&[1][..]));
         assert_eq!(options.drain(), Duration::from_millis(250));
-        assert_eq!(options.tcp.config(None).time_wait, Duration::from_secs(1));
-        assert_eq!(options.tcp.config(None).keep_alive, None);
-        assert_eq!(options.tcp.config(options.congestion).congestion, Algorithm::Bbr);
+        let tcp = options.tcp.config(options.congestion, options.ecn);
+        assert_eq!((tcp.time_wait, tcp.keep_alive), (Duration::from_secs(1), None));
+        assert_eq!((tcp.congestion, tcp.ecn), (Algorithm::Bbr, Ecn::Accurate));
         assert_eq!(options.limits.limits(options.backlog).connections, 10);
         assert_eq!(options.limits.limits(options.backlog).backlog, 7);
         assert_eq!(options.frames.config().frame_size, 4_096);

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use super::file::{Frames, LimitSettings, TcpSettings};
 use super::text::{Span, text, texts};
 use crate::runtime::{Backend, Cidr, Mode, Numbers, ParseSettingError, Poll};
+use crate::tcp::Ecn;
 use crate::tcp::congestion::Algorithm;
 
 /// The applications that come with the program.
@@ -155,6 +156,22 @@ pub(crate) struct Options {
     #[serde(deserialize_with = "text")]
     pub(crate) congestion: Option<Algorithm>,
 
+    /// Explicit congestion notification [default: accept]
+    ///
+    /// off: none;
+    /// accept: agrees to AccECN and to classic ECN, asks for nothing;
+    /// accept-classic: agrees to classic ECN;
+    /// classic: asks for classic ECN too;
+    /// ask-classic: asks for classic ECN, agrees to both;
+    /// accurate: asks for AccECN, agrees to both
+    #[arg(
+        long,
+        value_name = "off|accept|accept-classic|classic|ask-classic|accurate",
+        verbatim_doc_comment
+    )]
+    #[serde(deserialize_with = "text")]
+    pub(crate) ecn: Option<Ecn>,
+
     /// Write statistics to this file at the end, and on SIGUSR1
     #[arg(long, value_name = "FILE")]
     pub(crate) stats_json: Option<PathBuf>,
@@ -199,6 +216,7 @@ impl Options {
             backlog: self.backlog.or(file.backlog),
             drain: self.drain.or(file.drain),
             congestion: self.congestion.or(file.congestion),
+            ecn: self.ecn.or(file.ecn),
             stats_json: self.stats_json.or(file.stats_json),
             accept_partial_checksums: self.accept_partial_checksums
                 || file.accept_partial_checksums,

@@ -33,7 +33,7 @@ fn builder(options: &Options) -> ServerBuilder {
         .mode(options.mode.unwrap_or_default())
         .poll(options.poll.unwrap_or_default())
         .drain(options.drain())
-        .tcp(options.tcp.config(options.congestion))
+        .tcp(options.tcp.config(options.congestion, options.ecn))
         .limits(options.limits.limits(options.backlog))
         .pool(options.frames.config())
         .accept_partial_checksums(options.accept_partial_checksums)

@@ -31,6 +31,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let slot = self.slots.at(index);
         let (flow, id, role) = (slot.flow, slot.id, slot.role);
         slot.outbox.segment = slot.tcb.snd_mss;
+        slot.count_ecn(&self.io);
         let peer = Peer {
             id,
             local: self.socket_address(flow.local, flow.local_port),
@@ -119,8 +120,7 @@ impl<A: App, D: Device> Engine<A, D> {
         if slot.app.is_none() {
             return;
         }
-        let rare = Pending::OFFER | Pending::DRAIN | Pending::TIMER | Pending::SPACE;
-        if !slot.pending.intersects(rare) {
+        if !slot.pending.intersects(Pending::RARE) {
             if due(slot, Pending::DATA) {
                 self.call(index, |app, conn, rx, tx| app.on_data(conn, rx, tx));
             }

@@ -29,6 +29,9 @@ impl<A: App, D: Device> Engine<A, D> {
     /// `None` if there is no address, port or slot for it.
     fn connect(&mut self, request: &ConnectRequest) -> Option<()> {
         let remote = Addr::from(request.remote.ip());
+        if self.is_broadcast(remote) {
+            return None;
+        }
         let local = self.local_for(request.local.map(|local| local.ip()), remote)?;
         let mut flow = Flow { remote, remote_port: request.remote.port(), local_port: 0, local };
         flow.local_port = match request.local.map_or(0, |local| local.port()) {
@@ -68,6 +71,11 @@ impl<A: App, D: Device> Engine<A, D> {
             locals.position(|local| local.cidr.addr.is_v4() == remote.is_v4())
         };
         near.or_else(any).map(|index| index as u16)
+    }
+
+    /// Whether this is the broadcast address of a network that we are on.
+    pub(super) fn is_broadcast(&self, addr: Addr) -> bool {
+        self.io.locals.iter().any(|local| local.cidr.is_broadcast(addr))
     }
 
     fn is_taken(&self, flow: &Flow) -> bool {

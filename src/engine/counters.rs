@@ -49,6 +49,19 @@ pub enum Counter {
     KeepAliveProbes,
     /// Segments with payload that came out of order and were kept.
     OutOfOrderSegments,
+    /// Connections that agreed on ECN, of either kind.
+    EcnConnections,
+    /// Of these, those that agreed on AccECN (RFC 9768).
+    AccurateEcnConnections,
+    /// Segments that arrived marked CE on such a connection.
+    CongestionMarksReceived,
+    /// ACKs by which a peer reported that segments of ours arrived marked CE.
+    CongestionMarksReported,
+    /// Congestion windows reduced because of marks.
+    CongestionMarkReductions,
+    /// Connections on which nothing is sent as ECN-capable: the handshake fell back, or the path
+    /// changes what it should not.
+    EcnFallbacks,
     /// ARP and NDP packets answered.
     NeighbourReplies,
     /// Echo requests answered.

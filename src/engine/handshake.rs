@@ -61,6 +61,10 @@ impl<A: App, D: Device> Engine<A, D> {
     /// A SYN for a listener (RFC 9293 section 3.10.7.2, third step). `after` is the lowest sequence
     /// number that may be ours, if an earlier connection has to be told apart.
     fn syn_arrives(&mut self, syn: &Segment, flow: &Flow, hop: Hop, hash: u64, after: Option<Seq>) {
+        if self.is_broadcast(flow.remote) {
+            // RFC 9293 section 3.9.2.3, MUST-63; the others are told from the address alone.
+            return self.io.counters.inc(Counter::DropNotOurs);
+        }
         let io = &mut self.io;
         io.counters.inc(Counter::SynsReceived);
         if self.draining || self.commands.accept_paused {
@@ -106,8 +110,9 @@ impl<A: App, D: Device> Engine<A, D> {
         let fields = Fields {
             seq: entry.state.iss,
             ack: entry.state.irs + 1,
-            flags: Flags::SYN | Flags::ACK,
+            flags: entry.state.flags(),
             window: syn_window(self.io.settings.config.receive_buffer),
+            ecn: 0,
             urgent: 0,
             dscp: None,
             options: entry.state.options(&offer, self.io.now),
@@ -123,9 +128,17 @@ impl<A: App, D: Device> Engine<A, D> {
         hop: Hop,
         hash: u64,
     ) {
-        let Some(&entry) = self.half_open.get(index) else { return self.io.pool.release(frame) };
+        let Some(entry) = self.half_open.get_mut(index) else {
+            return self.io.pool.release(frame);
+        };
         let window = u32::from(syn_window(self.io.settings.config.receive_buffer));
-        match entry.state.segment_arrives(segment, window) {
+        let offer = self.io.offer(entry.flow.remote);
+        let verdict = entry.state.segment_arrives(segment, window, &offer);
+        if verdict == HalfOpenVerdict::SendAgain {
+            entry.state.syn_again(segment);
+        }
+        let entry = *entry;
+        match verdict {
             HalfOpenVerdict::Accept => {
                 return self.handshake_complete(index, &entry, frame, segment, hop, hash);
             }
@@ -134,6 +147,10 @@ impl<A: App, D: Device> Engine<A, D> {
                 self.send_syn_ack(&entry);
             }
             HalfOpenVerdict::Forget => self.forget_half_open(index, hash),
+            HalfOpenVerdict::Reset => {
+                self.forget_half_open(index, hash);
+                self.overflow(segment, &entry.flow, hop);
+            }
             // The handshake may have gone on with another core's SYN-ACK.
             HalfOpenVerdict::Refuse(Drop::BadAck, _) if self.is_for_others(&frame) => {}
             HalfOpenVerdict::Refuse(drop, answer) => {
@@ -143,6 +160,7 @@ impl<A: App, D: Device> Engine<A, D> {
                     ack: entry.state.irs + 1,
                     flags: Flags::ACK,
                     window: window as u16,
+                    ecn: 0,
                     urgent: 0,
                     dscp: None,
                     options: entry.state.answer_options(self.io.now),
@@ -261,6 +279,7 @@ impl<A: App, D: Device> Engine<A, D> {
             ack: waiting.state.rcv_nxt,
             flags: Flags::ACK,
             window: waiting.state.window,
+            ecn: 0,
             urgent: 0,
             dscp: None,
             options: waiting.state.options(self.io.now),
@@ -350,7 +369,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_half_open_entry_takes_at_most_80_bytes() {
-        assert!(size_of::<HalfOpenEntry>() <= 80, "{}", size_of::<HalfOpenEntry>());
+    fn a_half_open_entry_takes_at_most_64_bytes() {
+        assert!(size_of::<HalfOpenEntry>() <= 64, "{}", size_of::<HalfOpenEntry>());
     }
 }

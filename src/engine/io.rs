@@ -30,6 +30,8 @@ pub(crate) struct Fields {
     pub(crate) ack: Seq,
     pub(crate) flags: Flags,
     pub(crate) window: u16,
+    /// The ECN field of the IP header.
+    pub(crate) ecn: u8,
     /// The urgent pointer, where URG is set.
     pub(crate) urgent: u16,
     /// Differentiated Services code point, if not that of all.
@@ -120,7 +122,7 @@ impl<D: Device> Io<D> {
             urgent: fields.urgent,
             hop_limit: self.settings.config.hop_limit,
             dscp: fields.dscp.unwrap_or(self.settings.config.dscp & 0x3f),
-            ecn: 0,
+            ecn: fields.ecn,
             flow_label: 0,
             options: fields.options,
         }
@@ -192,7 +194,7 @@ impl<D: Device> Io<D> {
     ) -> bool {
         let flags = if ack.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
         let ack = ack.unwrap_or(Seq(0));
-        let fields = Fields { seq, ack, flags, window: 0, urgent: 0, dscp: None, options };
+        let fields = Fields { seq, ack, flags, window: 0, urgent: 0, dscp: None, ecn: 0, options };
         let sent = self.send_control(flow, hop, &fields, &[]);
         if sent {
             self.counters.inc(Counter::ResetsSent);

@@ -12,6 +12,7 @@
 //! | `callbacks` | calling the application, and what it asked for |
 //! | `scoreboard` | which segments the peer has, which are lost |
 //! | `samples` | what an ACK tells of the path |
+//! | `ecn` | explicit congestion notification |
 //! | `strays` | segments that came to the wrong core |
 //! | `validation` | what a congestion window is worth that isn't used |
 //! | `send` | from a connection's queue to the device |
@@ -28,6 +29,7 @@ mod config;
 mod connect;
 mod counters;
 mod demux;
+mod ecn;
 mod flow;
 mod flow_hash;
 mod handshake;

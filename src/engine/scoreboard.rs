@@ -285,6 +285,12 @@ impl<C> Slot<C> {
         recovery.map_or(0, Recovery::left)
     }
 
+    /// Bytes that the peer has beyond SND.UNA.
+    pub(super) fn sacked<D>(&self, io: &Io<D>) -> u32 {
+        let recovery = self.recovery.and_then(|index| io.recoveries.get(index));
+        recovery.map_or(0, |recovery| recovery.sacked)
+    }
+
     /// New data was sent: a recovery in progress must know.
     pub(super) fn note_sent<D>(&mut self, bytes: u32, io: &mut Io<D>) {
         if let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get_mut(index)) {

@@ -64,6 +64,8 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         let io = &mut self.io;
         let offer = io.offer(slot.flow.remote);
+        let ecn = slot.tcb.ecn.is_on();
+        let sacked = if ecn { slot.sacked(io) } else { 0 };
         let mut space = None;
         let settings = slot.settings(io, &mut space);
         let outcome = tcp::segment_arrives(&mut slot.tcb, segment, &offer, settings, io.now);
@@ -78,6 +80,9 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         slot.acknowledged(outcome.acked, io);
         slot.sacks_arrive(segment, outcome.acked > 0, io);
+        if ecn {
+            slot.marks_arrive(segment, &outcome, sacked, io);
+        }
         slot.take_payload(frame, segment, outcome.payload, io);
         if outcome.urgent || segment.options.user_timeout.is_some() && outcome.drop.is_none() {
             slot.own_arrives(segment, outcome.urgent, io);

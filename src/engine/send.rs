@@ -103,7 +103,10 @@ impl<C> Slot<C> {
     /// False if there is no room or no frame. What lacked a frame goes when the timer armed by
     /// [`Tcb::settle`](crate::tcp) expires, or earlier if anything else happens.
     fn transmit<D: Device>(&mut self, next: &Next, io: &mut Io<D>) -> bool {
-        let fields = self.fields(next.seq, next.flags, next.len as usize, io);
+        let mut fields = self.fields(next.seq, next.flags, next.len as usize, io);
+        if self.tcb.ecn.is_on() && next.len > 0 && !next.again {
+            self.mark_new_data(&mut fields);
+        }
         if next.len == 0 {
             if !io.send_control(&self.flow, self.hop, &fields, &[]) {
                 return false;
@@ -114,6 +117,9 @@ impl<C> Slot<C> {
         self.advertised(&fields);
         self.told(&fields, io);
         self.tcb.sent(next, io.now);
+        if fields.flags.contains(Flags::CWR) {
+            self.tcb.cwr_sent();
+        }
         if next.again {
             io.counters.inc(Counter::Retransmissions);
         } else {
@@ -200,7 +206,7 @@ impl<C> Slot<C> {
     }
 
     /// An ACK, a keep-alive or a probe: no sequence number of its own.
-    fn send_ack<D: Device>(&mut self, seq: Seq, payload: &[u8], io: &mut Io<D>) -> bool {
+    pub(super) fn send_ack<D: Device>(&mut self, seq: Seq, payload: &[u8], io: &mut Io<D>) -> bool {
         let fields = self.fields(seq, Flags::ACK, payload.len(), io);
         let sent = io.send_control(&self.flow, self.hop, &fields, payload);
         if sent {
@@ -255,8 +261,9 @@ impl<C> Slot<C> {
             return Fields {
                 seq,
                 ack: if flags.contains(Flags::ACK) { self.tcb.rcv_nxt } else { Seq(0) },
-                flags,
+                flags: flags | self.tcb.syn_ecn_flags(flags),
                 window: syn_window(buffer),
+                ecn: 0,
                 urgent: 0,
                 dscp: None,
                 options: self.syn_options(flags, &offer, io),
@@ -275,6 +282,9 @@ impl<C> Slot<C> {
         if self.tcb.has(Facts::OWN) {
             self.own_fields(&mut fields, payload, io);
         }
+        if self.tcb.ecn.is_on() {
+            self.report_marks(&mut fields);
+        }
         fields
     }
 
@@ -285,7 +295,7 @@ impl<C> Slot<C> {
         let buffer = io.settings.config.receive_buffer;
         let (window, _) = self.tcb.window_to_advertise(buffer, self.inbox.charged());
         let (ack, options) = (self.tcb.rcv_nxt, self.plain_options(io));
-        Fields { seq, ack, flags, window, urgent: 0, dscp: None, options }
+        Fields { seq, ack, flags, window, urgent: 0, dscp: None, ecn: 0, options }
     }
 
     /// Whether there is something to report that an ACK number can't say.

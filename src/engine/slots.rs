@@ -34,6 +34,12 @@ bitflags! {
         const DRAIN = 1 << 8;
         /// The application is to hear that the peer does not answer.
         const STALLED = 1 << 9;
+        /// All that calls for a callback other than `on_data` alone.
+        const RARE = Pending::OFFER.bits()
+            | Pending::DRAIN.bits()
+            | Pending::STALLED.bits()
+            | Pending::TIMER.bits()
+            | Pending::SPACE.bits();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::mark::mark;
 use super::rng::Rng;
 use crate::time::Instant;
 
@@ -38,6 +39,10 @@ pub struct LinkConfig {
     pub reorder_by: Duration,
     /// Chance that one byte of an IP packet changes.
     pub corrupt: u32,
+    /// Chance that an ECN-capable packet is marked CE.
+    pub mark: u32,
+    /// Bytes waiting for the line above which every ECN-capable packet is marked; zero for never.
+    pub mark_above: u32,
     /// Largest IP packet that passes; zero for any.
     pub mtu: u16,
 }
@@ -69,6 +74,8 @@ pub struct LinkCounters {
     pub reordered: u64,
     /// Packets changed.
     pub corrupted: u64,
+    /// Packets marked CE, copies counted apart.
+    pub marked: u64,
 }
 
 /// Changes packets in ways of its own, after everything else.
@@ -109,6 +116,7 @@ impl Link {
         self.counters.offered += 1;
         let too_large = self.config.mtu != 0
             && packet.len().saturating_sub(ETHERNET) > usize::from(self.config.mtu);
+        let queued = self.queued(now);
         let Some(sent) = self.serialise(now, packet.len()) else {
             self.counters.lost += 1;
             return;
@@ -121,6 +129,7 @@ impl Link {
         self.counters.duplicated += u64::from(copies - 1);
         for _ in 0..copies {
             let mut copy = packet.to_vec();
+            self.mark(queued, &mut copy);
             if self.rng.chance(self.config.corrupt) {
                 self.corrupt(&mut copy);
             }
@@ -132,12 +141,25 @@ impl Link {
         }
     }
 
+    /// Bytes that wait for the line.
+    fn queued(&self, now: Instant) -> u64 {
+        let wait = self.line_free.max(now) - now;
+        let bytes = wait.as_nanos() * u128::from(self.config.rate.unwrap_or(0)) / 1_000_000_000;
+        bytes as u64
+    }
+
+    fn mark(&mut self, queued: u64, packet: &mut [u8]) {
+        let full = self.config.mark_above > 0 && queued > u64::from(self.config.mark_above);
+        // Nothing is drawn where nothing is to be marked.
+        let marks = full || self.config.mark > 0 && self.rng.chance(self.config.mark);
+        self.counters.marked += u64::from(marks && mark(packet));
+    }
+
     /// When the packet's last byte has left, or `None` if the queue before the line is full.
     fn serialise(&mut self, now: Instant, len: usize) -> Option<Instant> {
         let Some(rate) = self.config.rate else { return Some(now) };
         let start = self.line_free.max(now);
-        let waiting = u128::from((start - now).as_nanos() as u64) * u128::from(rate);
-        if waiting / 1_000_000_000 > u128::from(self.config.queue) {
+        if self.queued(now) > u64::from(self.config.queue) {
             return None;
         }
         let nanos = len as u64 * 1_000_000_000 / rate.max(1);
@@ -237,6 +259,28 @@ mod tests {
         assert!(arrived.windows(2).all(|pair| (pair[1].0 - pair[0].0).as_micros() == 100));
         assert_eq!(counters.lost, 100 - arrived.len() as u64);
         assert!((10..14).contains(&arrived.len()), "{} of 100 fit", arrived.len());
+    }
+
+    #[test]
+    fn a_queue_marks_before_it_drops() {
+        let config = LinkConfig {
+            rate: Some(1_140_000),
+            queue: 20_000,
+            mark_above: 5_000,
+            ..LinkConfig::default()
+        };
+        let mut link = Link::new(config, Rng::new(1));
+        let mut packet = [0u8; 114];
+        packet[12..16].copy_from_slice(&[8, 0, 0x45, 2]);
+        let mut marks = Vec::new();
+        for n in 0..100 {
+            link.offer(Instant::from_micros(n), &packet, |_, bytes| marks.push(bytes[15] == 3));
+        }
+        let first = marks.iter().position(|marked| *marked).expect("a mark");
+        assert!((40..50).contains(&first), "{first}");
+        assert!(marks[first..].iter().all(|marked| *marked));
+        assert_eq!(link.counters.marked, (100 - first) as u64);
+        assert_eq!(link.counters.lost, 0);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 mod checked;
 mod link;
+mod mark;
 mod network;
 mod pattern;
 mod plan;

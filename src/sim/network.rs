@@ -71,6 +71,22 @@ impl Network {
         self.link(from, to).counters
     }
 
+    /// What all links together did.
+    pub fn total(&self) -> LinkCounters {
+        let mut total = LinkCounters::default();
+        for LinkCounters { offered, lost, duplicated, reordered, corrupted, marked } in
+            self.links.values().map(|link| link.counters)
+        {
+            total.offered += offered;
+            total.lost += lost;
+            total.duplicated += duplicated;
+            total.reordered += reordered;
+            total.corrupted += corrupted;
+            total.marked += marked;
+        }
+        total
+    }
+
     /// Whether every link is perfect.
     pub fn is_perfect(&self) -> bool {
         self.links.values().all(|link| link.config.is_perfect() && link.tamper.is_none())

@@ -13,6 +13,7 @@ use super::workload::{Planned, Workload};
 use crate::app::Close;
 use crate::device::PoolConfig;
 use crate::engine::{Counter, EngineConfig, Listen, LocalAddress};
+use crate::tcp::Ecn;
 use crate::tcp::congestion::Algorithm;
 use crate::time::Instant;
 
@@ -53,6 +54,10 @@ pub struct Summary {
     pub bytes: u64,
     /// Segments sent again.
     pub retransmissions: u64,
+    /// Packets that the network marked as having met congestion.
+    pub marked: u64,
+    /// Windows reduced because of such marks.
+    pub mark_reductions: u64,
     /// Virtual time that passed.
     pub virtual_time: Duration,
     /// Moments at which something happened.
@@ -88,7 +93,8 @@ impl Scenario {
         }
         for (from, to) in [(0, 1), (1, 0)] {
             if world.link.damage() > MILD && rng.chance(300_000) {
-                simulation.network().set_link(from, to, random_link(&mut rng));
+                let link = world.marking(random_link(&mut rng));
+                simulation.network().set_link(from, to, link);
             }
         }
         let network = simulation.network();
@@ -150,7 +156,7 @@ impl Scenario {
         found.map_or(Ok(()), |violation| Err(violation.clone()))
     }
 
-    fn verdict(&self, start: Instant) -> Result<Summary, Violation> {
+    fn verdict(&mut self, start: Instant) -> Result<Summary, Violation> {
         let mut summary = Summary {
             planned: self.planned,
             virtual_time: self.simulation.now() - start,
@@ -167,6 +173,7 @@ impl Scenario {
             let counters = self.simulation.engine(*host).counters();
             summary.retransmissions += counters.get(Counter::Retransmissions);
         }
+        self.check_marks(&mut summary)?;
         let finished = summary.closes[Close::Finished as usize];
         let others = summary.closes.iter().sum::<u32>() - finished;
         if self.mild && others > 0 {
@@ -178,6 +185,32 @@ impl Scenario {
             return Err(Violation::Unfinished { now: self.simulation.now(), what });
         }
         Ok(summary)
+    }
+}
+
+impl Scenario {
+    /// Marks are neither made up nor answered more often than they were reported.
+    fn check_marks(&mut self, summary: &mut Summary) -> Result<(), Violation> {
+        let count = |counter| {
+            let engines = self.hosts.iter().map(|host| self.simulation.engine(*host));
+            engines.map(|engine| engine.counters().get(counter)).sum::<u64>()
+        };
+        let received = count(Counter::CongestionMarksReceived);
+        let reported = count(Counter::CongestionMarksReported);
+        let reductions = count(Counter::CongestionMarkReductions);
+        let network = self.simulation.network().total();
+        (summary.marked, summary.mark_reductions) = (network.marked, reductions);
+        // A changed byte of an IPv6 header may look like a mark.
+        let made_up = network.corrupted == 0
+            && (received > network.marked || network.marked == 0 && reported > 0);
+        if made_up || reductions > reported {
+            let what = format!(
+                "{} marked, {received} received, {reported} reported, {reductions} answered",
+                network.marked
+            );
+            return Err(Violation::Marks { now: self.simulation.now(), what });
+        }
+        Ok(())
     }
 }
 
@@ -211,7 +244,7 @@ impl World {
             _ => random_link(rng),
         };
         let bytes = (300 * u64::from(receive_buffer)).min(150_000);
-        World {
+        let mut world = World {
             ipv6: rng.chance(500_000),
             link,
             limits: PlanLimits { seed: rng.next_u64(), bytes, aborts: *rng.pick(&[0, 0, 100_000]) },
@@ -219,6 +252,18 @@ impl World {
             known_neighbours: rng.chance(700_000),
             starving: rng.chance(200_000),
             flows: *rng.pick(&[1, 1, 2, 4, 8, 16]),
+        };
+        world.link = world.marking(world.link);
+        world
+    }
+
+    /// The link, marking packets as this world's do. Not drawn: as with the congestion control.
+    fn marking(&self, link: LinkConfig) -> LinkConfig {
+        let bits = (self.limits.seed >> 34) as usize;
+        LinkConfig {
+            mark: [0, 0, 20_000, 300_000][bits % 4],
+            mark_above: [0, 2_000][bits / 4 % 2],
+            ..link
         }
     }
 
@@ -278,6 +323,8 @@ impl World {
         let choices = [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Dctcp];
         let choice = (self.limits.seed >> (8 * index)) as usize % choices.len();
         engine.tcp.congestion = choices[choice];
+        let choice = (self.limits.seed >> (16 + 8 * index)) as usize % Ecn::ALL.len();
+        engine.tcp.ecn = Ecn::ALL[choice];
         let mtu = *rng.pick(&[1_500, 1_500, 1_280, if self.ipv6 { 1_280 } else { 576 }]);
         let frames = if self.starving { *rng.pick(&[24, 32, 64]) } else { 2_048 };
         let pool = PoolConfig { frames, frame_size: 2_048, reserve: 8, huge_pages: false };
@@ -323,6 +370,8 @@ fn random_link(rng: &mut Rng) -> LinkConfig {
         reorder: rare(rng, 20),
         reorder_by: Duration::from_micros(rng.range(1..50_000)),
         corrupt: rare(rng, 5),
+        mark: 0,
+        mark_above: 0,
         mtu: 0,
     }
 }

@@ -57,6 +57,14 @@ pub enum Violation {
         /// What was wrong.
         what: &'static str,
     },
+    /// Congestion marks were made up, or their reports.
+    #[error("at {now:?}: {what}")]
+    Marks {
+        /// When.
+        now: Instant,
+        /// What was wrong.
+        what: String,
+    },
     /// Something was left when everything should have been over.
     #[error("at {now:?}: {what}")]
     Unfinished {

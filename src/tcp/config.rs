@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::congestion::Algorithm;
+use super::ecn::Ecn;
 
 /// How connections behave. One value for all connections of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,9 @@ pub struct TcpConfig {
     pub window_scaling: bool,
     /// How the sending rate follows what the network can carry, for connections opened from now on.
     pub congestion: Algorithm,
+    /// Explicit congestion notification: whether to ask for it, and what to agree to. With DCTCP,
+    /// which is nothing without, it is asked for wherever it would be agreed to.
+    pub ecn: Ecn,
     /// Least time between two answers to what a connection can't accept and what has neither data
     /// nor FIN: two ends that disagree must not answer each other for ever (RFC 5961 section 7).
     pub answer_interval: Duration,
@@ -106,10 +110,30 @@ impl Default for TcpConfig {
             sack: true,
             window_scaling: true,
             congestion: Algorithm::default(),
+            ecn: Ecn::default(),
             answer_interval: Duration::from_millis(500),
             hop_limit: 64,
             dscp: 0,
             mss_clamp: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc9293_3_8_the_defaults_are_those_that_the_rfc_asks_for() {
+        let config = TcpConfig::default();
+        // MUST-25, SHLD-11, MUST-40 and RFC 6298 section 2.5.
+        assert_eq!(config.keep_alive, None);
+        assert!(config.user_timeout >= Duration::from_secs(100));
+        assert!(config.delayed_ack < Duration::from_millis(500));
+        assert!(config.rto_max >= Duration::from_secs(60));
+        // MUST-29: no single probe decides.
+        assert!(config.keep_alive_probes > 1);
+        // RFC 5482 section 3.1: ENABLED is false.
+        assert_eq!(config.user_timeout_option, None);
     }
 }

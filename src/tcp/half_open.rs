@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::ecn::EcnFacts;
 use super::negotiate::{Agreed, LocalOffer};
 use super::outcome::{Answer, Drop};
 use super::settings::Settings;
@@ -22,6 +23,7 @@ pub(crate) struct HalfOpen {
     sent_us: u32,
     /// SYN-ACK retransmissions.
     tries: u8,
+    ecn: EcnFacts,
 }
 
 /// What a segment means to a half-open connection.
@@ -33,6 +35,8 @@ pub(crate) enum HalfOpenVerdict {
     SendAgain,
     /// The peer takes it back.
     Forget,
+    /// The peer contradicts itself: reset the connection.
+    Reset,
     Refuse(Drop, Answer),
 }
 
@@ -53,7 +57,18 @@ impl HalfOpen {
             ts_offset,
             agreed: Agreed::new(offer, &syn.options, syn.dst.is_v4()),
             tries: 0,
+            ecn: EcnFacts::answering(syn, offer.ecn),
         }
+    }
+
+    /// Control bits of our SYN-ACK.
+    pub(crate) fn flags(&self) -> Flags {
+        Flags::SYN | Flags::ACK | self.ecn.syn_ack_flags(self.tries)
+    }
+
+    /// The SYN has come again.
+    pub(crate) fn syn_again(&mut self, syn: &Segment) {
+        self.ecn.syn_again(syn);
     }
 
     /// Options of our SYN-ACK.
@@ -87,10 +102,17 @@ impl HalfOpen {
     }
 
     /// SEGMENT ARRIVES in SYN-RECEIVED after a passive open (RFC 9293 section 3.10.7.4).
-    pub(crate) fn segment_arrives(&self, segment: &Segment, window: u32) -> HalfOpenVerdict {
+    pub(crate) fn segment_arrives(
+        &self,
+        segment: &Segment,
+        window: u32,
+        offer: &LocalOffer,
+    ) -> HalfOpenVerdict {
         let (flags, rcv_nxt) = (segment.flags, self.irs + 1);
         if flags.contains(Flags::SYN) && !flags.intersects(Flags::ACK | Flags::RST) {
-            return if segment.seq == self.irs {
+            return if segment.seq == self.irs && self.ecn.contradicts(segment, offer.ecn) {
+                HalfOpenVerdict::Reset
+            } else if segment.seq == self.irs {
                 HalfOpenVerdict::SendAgain
             } else if segment.seq.within(rcv_nxt, window) {
                 // Fourth: back to LISTEN; the peer's next SYN starts afresh.
@@ -145,6 +167,7 @@ impl HalfOpen {
         let mut tcb = Tcb::connect(self.iss, self.ts_offset, offer, settings, now);
         tcb.tries = self.tries;
         tcb.agree(&self.agreed, offer, self.irs);
+        tcb.ecn = self.ecn.completed(self.tries);
         tcb.advertised(syn_window);
         tcb.state = State::SynReceived;
         tcb.snd_max = self.iss + 1;

@@ -14,6 +14,7 @@
 mod config;
 pub mod congestion;
 pub mod delivery_rate;
+mod ecn;
 mod half_open;
 pub mod isn;
 mod negotiate;
@@ -36,6 +37,8 @@ mod timeout;
 pub mod validation;
 
 pub use config::{TcpConfig, UserTimeoutLimits};
+pub(crate) use ecn::EcnFacts;
+pub use ecn::{Ecn, UnknownEcn};
 pub(crate) use half_open::{HalfOpen, HalfOpenVerdict};
 pub(crate) use negotiate::LocalOffer;
 pub(crate) use outcome::{Answer, Drop, Event, Outcome, Payload};

@@ -1,6 +1,7 @@
 //! What the two SYNs agree on: segment size, window scaling, timestamps.
 
 use super::config::TcpConfig;
+use super::ecn::Ecn;
 use crate::wire::tcp::{Options, Timestamps};
 
 /// Bytes that the aligned timestamp option takes in every segment.
@@ -22,6 +23,7 @@ pub(crate) struct LocalOffer {
     pub(crate) window_scale: Option<u8>,
     pub(crate) timestamps: bool,
     pub(crate) sack: bool,
+    pub(crate) ecn: Ecn,
 }
 
 impl LocalOffer {
@@ -33,6 +35,7 @@ impl LocalOffer {
             window_scale: config.window_scaling.then(|| scale_for(config.receive_buffer)),
             timestamps: config.timestamps,
             sack: config.sack,
+            ecn: config.ecn.without_accurate(),
         }
     }
 

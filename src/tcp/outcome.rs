@@ -59,6 +59,9 @@ pub(crate) enum Drop {
 pub(crate) struct Outcome {
     /// Bytes at the front of the send queue that are acknowledged now.
     pub(crate) acked: u32,
+    /// The congestion window may grow by it: left to whoever knows of marks, on a connection with
+    /// ECN.
+    pub(crate) grows: bool,
     /// Payload for the receive queue, in order or not.
     pub(crate) payload: Option<Payload>,
     pub(crate) event: Event,

@@ -20,11 +20,12 @@ const UNUSUAL: Facts = Facts::FIN_QUEUED
     .union(Facts::OWN);
 
 impl Tcb {
-    /// Established, and all that was sent was sent once.
+    /// Established, all that was sent was sent once, and nothing is marked.
     #[inline]
     pub(crate) fn is_usual(&self) -> bool {
         self.state == State::Established
             && !self.facts.intersects(UNUSUAL)
+            && !self.ecn.is_on()
             && self.snd_nxt == self.snd_max
     }
 

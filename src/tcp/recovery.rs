@@ -82,6 +82,7 @@ impl Recovery {
     pub(crate) fn begin(&mut self, in_flight: u32, used: u32, tcb: &mut Tcb) {
         let delivered_before = self.sacked.saturating_sub(self.delivered);
         tcb.congestion.on_congestion(used);
+        tcb.window_reduced();
         tcb.recover = tcb.snd_max - 1;
         tcb.facts |= Facts::RECOVERY;
         tcb.facts -= Facts::TIMING | Facts::PROBE_OUT;

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::config::TcpConfig;
+use super::congestion::Algorithm;
 use super::rtt::RtoLimits;
 
 /// Less than half a second, the timer's rounding included (RFC 9293 section 3.8.6.3, MUST-40).
@@ -18,6 +19,9 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn new(mut config: TcpConfig) -> Settings {
         config.delayed_ack = config.delayed_ack.min(MAX_DELAYED_ACK);
+        if config.congestion == Algorithm::Dctcp {
+            config.ecn = config.ecn.asking();
+        }
         let rto = RtoLimits::new(config.rto_min, config.rto_max, config.rto_initial);
         Settings { config, rto }
     }

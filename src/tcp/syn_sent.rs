@@ -1,5 +1,6 @@
 //! SYN-SENT: RFC 9293 section 3.10.7.3.
 
+use super::ecn::EcnFacts;
 use super::negotiate::{Agreed, LocalOffer};
 use super::outcome::{Answer, Drop, Event, Outcome};
 use super::settings::Settings;
@@ -40,6 +41,11 @@ impl Tcb {
         }
         let agreed = Agreed::new(offer, &segment.options, segment.dst.is_v4());
         self.agree(&agreed, offer, segment.seq);
+        self.ecn = if acks {
+            self.ecn.answered(segment, self.tries)
+        } else {
+            EcnFacts::answering(segment, offer.ecn)
+        };
         self.take_timestamp_of_syn(segment, now);
         self.take_window(segment, 0);
         self.facts |= Facts::ACK_NOW;

@@ -183,7 +183,7 @@ impl Tcb {
             let scale = self.snd_scale;
             self.take_window(segment, scale);
             if was_shut && self.snd_wnd > 0 {
-                self.window_opened(settings);
+                self.window_opened(settings, now);
             }
         }
         if self.fin_is_acked() {
@@ -220,6 +220,7 @@ impl Tcb {
         if self.dup_acks == DUP_ACK_THRESHOLD && fresh {
             // What limited transmit sent does not count (RFC 5681 section 3.2 step 2).
             self.congestion.on_loss(self.flight().min(self.congestion.cwnd()));
+            self.window_reduced();
             self.recover = self.snd_max - 1;
             self.facts |= Facts::RECOVERY;
             self.facts -= Facts::TIMING;
@@ -259,18 +260,27 @@ impl Tcb {
                 outcome.retransmit = true;
             }
         } else {
-            let rtt = self.rtt.srtt().unwrap_or_default();
-            let limited = self.has(Facts::CWND_LIMITED);
-            self.congestion.on_ack(acked, flight, limited, now, rtt);
-        }
-        if ack.at_or_after(self.limited_end) {
-            self.facts -= Facts::CWND_LIMITED;
+            outcome.grows = self.ecn.is_on();
+            if !outcome.grows {
+                self.grow(acked, flight, now);
+            }
         }
         // RFC 6298 section 5.2 and 5.3.
         if self.flight() == 0 {
             self.facts -= Facts::RETRANSMIT_ARMED;
         } else {
             self.arm_retransmit(now);
+        }
+    }
+
+    /// The congestion window grows by what was acknowledged; `flight` were on the way before.
+    pub(super) fn grow(&mut self, acked: u32, flight: u32, now: Instant) {
+        let rtt = self.rtt.srtt().unwrap_or_default();
+        let (una, end) = (self.snd_una, self.limited_end);
+        let limited = self.has(Facts::CWND_LIMITED) && (una - acked).before(end);
+        self.congestion.on_ack(acked, flight, limited, now, rtt);
+        if una.at_or_after(end) {
+            self.facts -= Facts::CWND_LIMITED;
         }
     }
 
@@ -282,6 +292,7 @@ impl Tcb {
         if self.has(Facts::PROBE_AGAIN) && !duplicate {
             self.congestion.on_congestion(self.flight());
             self.congestion.on_recovered();
+            self.window_reduced();
         }
     }
 

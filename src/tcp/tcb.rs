@@ -3,6 +3,7 @@
 use bitflags::bitflags;
 
 use super::congestion::{Control, initial_window};
+use super::ecn::EcnFacts;
 use super::negotiate::{Agreed, LocalOffer, effective_payload};
 use super::rack::Reordering;
 use super::rtt::RttEstimator;
@@ -94,6 +95,7 @@ bitflags! {
 pub(crate) struct Tcb {
     pub(crate) state: State,
     pub(crate) facts: Facts,
+    pub(crate) ecn: EcnFacts,
 
     pub(crate) rcv_nxt: Seq,
     /// Right edge of the window as advertised: never moves back (section 3.8.6, SHLD-14).
@@ -169,6 +171,7 @@ impl Tcb {
         Tcb {
             state: State::SynSent,
             facts: Facts::empty(),
+            ecn: EcnFacts::asking(offer.ecn),
             rcv_nxt: Seq(0),
             rcv_adv: Seq(0),
             last_ack_sent: Seq(0),
@@ -291,4 +294,38 @@ impl Tcb {
 /// The clock of our timestamps: 1 ms a tick, the fastest that PAWS allows (RFC 7323 section 5.4).
 pub(crate) fn timestamp_clock(now: Instant) -> u32 {
     now.millis() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::TcpConfig;
+    use crate::wire::Addr;
+    use crate::wire::tcp::{Flags, Options};
+
+    #[test]
+    fn rfc9293_3_1_a_scaled_window_takes_32_bits() {
+        let settings = Settings::new(TcpConfig::default());
+        let offer = LocalOffer::new(&settings.config, 1_500, true);
+        let mut tcb = Tcb::connect(Seq(0), 0, &offer, &settings, Instant::ZERO);
+        let segment = Segment {
+            src: Addr::UNSPECIFIED_V4,
+            dst: Addr::UNSPECIFIED_V4,
+            src_port: 1,
+            dst_port: 2,
+            seq: Seq(1),
+            ack: Seq(1),
+            flags: Flags::ACK,
+            window: 0xffff,
+            urgent: 0,
+            payload_start: 54,
+            payload_len: 0,
+            ecn: 0,
+            options: Options::NONE,
+        };
+        for (scale, window) in [(0, 65_535), (14, 0x3fff_c000)] {
+            tcb.take_window(&segment, scale);
+            assert_eq!((tcb.snd_wnd, tcb.max_wnd), (window, window));
+        }
+    }
 }

@@ -106,8 +106,10 @@ impl Tcb {
         }
         self.tries = 0;
         if self.snd_wnd == 0 {
-            // A peer that answers probes may keep its window shut for ever (MUST-37).
-            self.stalled_since = now.tick();
+            // A peer that answers probes may keep its window shut for ever (MUST-37): its silence
+            // is counted from the next probe on, however far away that is.
+            let armed = self.has(Facts::RETRANSMIT_ARMED);
+            self.stalled_since = if armed { self.retransmit_at } else { now.tick() };
         }
     }
 
@@ -121,10 +123,13 @@ impl Tcb {
     }
 
     /// The window was zero and is not: what is sent next is no probe.
-    pub(super) fn window_opened(&mut self, settings: &Settings) {
+    pub(super) fn window_opened(&mut self, settings: &Settings, now: Instant) {
         self.rtt.reset_backoff(&settings.rto);
         if self.snd_nxt == self.snd_una {
             self.facts -= Facts::RETRANSMIT_ARMED;
+        } else {
+            // What was sent before the window shut goes again soon, not when a probe was due.
+            self.arm_retransmit(now);
         }
     }
 
@@ -184,6 +189,7 @@ impl Tcb {
         let first = self.rtt.backoff() == 0;
         self.rtt.back_off(&settings.rto);
         self.congestion.on_timeout(self.flight(), first);
+        self.window_reduced();
         self.facts -= Facts::RECOVERY | Facts::PROBE_OUT;
         self.recover = self.snd_max - 1;
         self.dup_acks = 0;

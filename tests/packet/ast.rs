@@ -50,7 +50,9 @@ pub(crate) enum Action {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Packet {
-    pub(crate) flags: u8,
+    /// The ECN field of the IP header, where it is written.
+    pub(crate) ecn: Option<u8>,
+    pub(crate) flags: u16,
     pub(crate) seq: u32,
     pub(crate) len: u32,
     pub(crate) ack: Option<u32>,

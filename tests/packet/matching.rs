@@ -2,7 +2,7 @@
 
 use super::ast::{Options, Packet};
 use super::names::Names;
-use crate::segments::segment::{ACK, PSH, RST, Segment, TcpOption, URG, flag_text};
+use crate::segments::segment::{ACK, ECN_NAMES, PSH, RST, Segment, TcpOption, URG, flag_text};
 
 /// How a segment compares with what is expected.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(crate) fn compare(expected: &Packet, got: &Segment, strict: bool, names: &Na
     let shorter = cut_differently && len < expected.len;
     let longer = cut_differently && len > expected.len;
     // The last part alone carries PSH and FIN.
-    let last_only = |flags: u8| if cut_differently { flags & !(PSH | 1) } else { flags };
+    let last_only = |flags: u16| if cut_differently { flags & !(PSH | 1) } else { flags };
     let mut unwritten = if expected.flags & PSH == 0 { PSH } else { 0 };
     if expected.flags == RST {
         // A reset that is not an answer may acknowledge too (RFC 9293 section 3.10.5: RST alone).
@@ -33,6 +33,10 @@ pub(crate) fn compare(expected: &Packet, got: &Segment, strict: bool, names: &Na
     if last_only(got.flags & !unwritten) != last_only(expected.flags) {
         let (want, have) = (flag_text(expected.flags), flag_text(got.flags));
         wrong.push(format!("flags {have}, expected {want}"));
+    }
+    if let Some(ecn) = expected.ecn.filter(|ecn| *ecn != got.ecn) {
+        let [want, have] = [ecn, got.ecn].map(|ecn| ECN_NAMES[usize::from(ecn)]);
+        wrong.push(format!("[{have}], expected [{want}]"));
     }
     let mut field = |name: &str, got: u32, expected: u32| {
         if got != expected {

@@ -78,6 +78,7 @@ impl Names {
             flags: packet.flags,
             window: packet.window.unwrap_or(65_535),
             urgent: packet.urgent.unwrap_or(0),
+            ecn: packet.ecn.unwrap_or(0),
             options,
             payload: payload.collect(),
         })

@@ -3,14 +3,17 @@
 use super::ast::{Options, Packet};
 use super::lexer::Token;
 use super::parser::{Parsed, Parser};
-use crate::segments::segment::{ACK, FIN, FLAG_LETTERS, SYN, TcpOption, URG};
+use crate::segments::segment::{
+    ACK, ECN_NAMES, FIN, FLAG_LETTERS, SYN, TcpOption, URG, accecn_names,
+};
 
 impl Parser {
-    /// `< flags seq:end(len) [ack n] [win n] [urg n] [<options>]`
+    /// `< [ecn] flags seq:end(len) [ack n] [win n] [urg n] [<options>]`
     pub(crate) fn packet(&mut self) -> Parsed<Packet> {
         self.next();
-        if matches!(self.peek(), Some(Token::Punct('[' | '('))) {
-            return self.error("IP header fields ([ect0], (tos …)) are not understood");
+        let ecn = self.ecn()?;
+        if self.peek() == Some(&Token::Punct('(')) {
+            return self.error("of the IP header only its ECN field is understood, as in [ect0]");
         }
         if matches!(self.peek(), Some(Token::Word(w)) if w == "icmp" || w == "udp") {
             return self.error("only TCP packets are understood");
@@ -28,16 +31,29 @@ impl Parser {
         }
         // An event starts with a time, so this is no next packet.
         let options = if self.skip_punct('<') { self.options()? } else { Options::Unwritten };
-        Ok(Packet { flags, seq, len, ack, window, urgent, options })
+        Ok(Packet { ecn, flags, seq, len, ack, window, urgent, options })
     }
 
-    fn flags(&mut self) -> Parsed<u8> {
+    /// `[ect0]`
+    fn ecn(&mut self) -> Parsed<Option<u8>> {
+        if !self.skip_punct('[') {
+            return Ok(None);
+        }
+        let name = self.word()?;
+        let Some(value) = ECN_NAMES.iter().position(|known| *known == name) else {
+            return self.error(format!("`{name}` is none of {}", ECN_NAMES.join(", ")));
+        };
+        self.expect_punct(']')?;
+        Ok(Some(value as u8))
+    }
+
+    fn flags(&mut self) -> Parsed<u16> {
         let mut flags = 0;
         if let Some(Token::Word(word)) = self.peek().cloned() {
             for letter in word.chars() {
                 let known = FLAG_LETTERS.iter().find(|(_, c)| *c == letter);
                 let Some((bit, _)) = known else {
-                    return self.error(format!("`{letter}` is no flag: F S R P U E W ."));
+                    return self.error(format!("`{letter}` is no flag: F S R P U E W A ."));
                 };
                 flags |= bit;
             }
@@ -48,12 +64,12 @@ impl Parser {
         } else if self.skip_punct('.') {
             flags = ACK;
         } else if !self.skip_punct('-') {
-            return self.error("expected flags: F S R P U E W . or -");
+            return self.error("expected flags: F S R P U E W A . or -");
         }
         Ok(flags)
     }
 
-    fn sequence(&mut self, flags: u8) -> Parsed<(u32, u32)> {
+    fn sequence(&mut self, flags: u16) -> Parsed<(u32, u32)> {
         let seq: u32 = self.unsigned("a sequence number")?;
         self.expect_punct(':')?;
         let end: u32 = self.unsigned("a sequence number")?;
@@ -92,6 +108,7 @@ impl Parser {
             "sackOK" => TcpOption::SackPermitted,
             "sack" => self.sack()?,
             "TS" => self.timestamps()?,
+            "ECN" => self.accecn()?,
             "hex" => self.hex()?,
             _ => return self.error(format!("`{name}` is no option that is understood")),
         })
@@ -116,6 +133,19 @@ impl Parser {
             return self.error("expected `ecr`");
         }
         Ok(TcpOption::Timestamps { val, ecr: self.unsigned("a timestamp")? })
+    }
+
+    /// `ECN e0b 1 ceb 0 e1b 1`, from either end, with as many counters as wanted.
+    fn accecn(&mut self) -> Parsed<TcpOption> {
+        let reversed = matches!(self.peek(), Some(Token::Word(word)) if word == "e1b");
+        let mut counters = Vec::new();
+        for name in accecn_names(reversed) {
+            if !self.skip_word(name) {
+                break;
+            }
+            counters.push(self.unsigned("a counter")?);
+        }
+        Ok(TcpOption::AccEcn { reversed, counters })
     }
 
     /// Not in the public language: `hex 0xfd 0x04 0xaa 0xbb`, for options that nobody should send.

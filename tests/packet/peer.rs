@@ -61,6 +61,44 @@ impl<A: App> Peer<A> {
         self.turn();
     }
 
+    /// Sends several segments before the engine acts.
+    #[track_caller]
+    pub(crate) fn send_together(&mut self, segments: &[&str]) {
+        for segment in segments {
+            let packet = packet(&format!("0 < {segment}"));
+            let live = self.names.injected(&self.path, &packet).expect("a good segment");
+            self.port.send(&encode(&self.path, &live));
+        }
+        self.turn();
+    }
+
+    /// Speaks from another address and port from now on, of a connection of its own.
+    pub(crate) fn speak_from(&mut self, remote: std::net::SocketAddr) {
+        self.path.remote = remote;
+        self.names = Names::new(0);
+    }
+
+    /// Speaks to another address and port from now on.
+    pub(crate) fn speak_to(&mut self, local: std::net::SocketAddr) {
+        self.path.local = local;
+    }
+
+    /// Lets the engine act.
+    pub(crate) fn act(&mut self) {
+        self.turn();
+    }
+
+    /// Both ends' addresses.
+    pub(crate) fn path(&self) -> Path {
+        self.path
+    }
+
+    /// The engine has opened a connection: its next SYN tells the numbers.
+    pub(crate) fn expect_syn(&mut self) {
+        self.names.connect();
+        self.expect("S 0:0(0)");
+    }
+
     /// The next segment must be this, as behind `>` in a script.
     #[track_caller]
     pub(crate) fn expect(&mut self, segment: &str) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sidestep::tcp::{TcpConfig, UserTimeoutLimits};
+use sidestep::tcp::{Ecn, TcpConfig, UserTimeoutLimits};
 
 use super::ast::{Action, Arg, Call, Script};
 use crate::segments::path::Family;
@@ -117,6 +117,10 @@ impl Settings {
             "tcp_timestamps" => tcp.timestamps = value != 0,
             "tcp_window_scaling" => tcp.window_scaling = value != 0,
             "tcp_sack" => tcp.sack = value != 0,
+            "tcp_ecn" => {
+                let known = Ecn::ALL.get(value as usize);
+                tcp.ecn = *known.ok_or(format!("tcp_ecn={value} means nothing"))?;
+            }
             "tcp_syn_retries" => tcp.connect_retries = value.min(255) as u8,
             "tcp_synack_retries" => tcp.syn_retries = value.min(255) as u8,
             "tcp_fin_timeout" => tcp.fin_wait_2 = seconds,

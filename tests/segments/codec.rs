@@ -29,7 +29,7 @@ pub(crate) fn encode(path: &Path, segment: &Segment) -> Vec<u8> {
             frame.extend(IPV4.to_be_bytes());
             let total = (20 + tcp.len()) as u16;
             let mut header = [0u8; 20];
-            header[..4].copy_from_slice(&[0x45, 0, (total >> 8) as u8, total as u8]);
+            header[..4].copy_from_slice(&[0x45, segment.ecn, (total >> 8) as u8, total as u8]);
             header[6..10].copy_from_slice(&[0x40, 0, 64, TCP]);
             header[12..16].copy_from_slice(&from.octets());
             header[16..].copy_from_slice(&to.octets());
@@ -39,7 +39,7 @@ pub(crate) fn encode(path: &Path, segment: &Segment) -> Vec<u8> {
         }
         (IpAddr::V6(from), IpAddr::V6(to)) => {
             frame.extend(IPV6.to_be_bytes());
-            frame.extend([0x60, 0, 0, 0]);
+            frame.extend([0x60, segment.ecn << 4, 0, 0]);
             frame.extend((tcp.len() as u16).to_be_bytes());
             frame.extend([TCP, 64]);
             frame.extend(from.octets());
@@ -61,8 +61,8 @@ fn encode_tcp(path: &Path, segment: &Segment) -> Vec<u8> {
     tcp.extend(segment.dst_port.to_be_bytes());
     tcp.extend(segment.seq.to_be_bytes());
     tcp.extend(segment.ack.to_be_bytes());
-    tcp.push(((5 + options.len() / 4) << 4) as u8);
-    tcp.push(segment.flags);
+    let offset = (5 + options.len() / 4) << 12;
+    tcp.extend((offset as u16 | segment.flags).to_be_bytes());
     tcp.extend(segment.window.to_be_bytes());
     tcp.extend([0, 0]);
     tcp.extend(segment.urgent.to_be_bytes());
@@ -95,6 +95,10 @@ fn encode_option(option: &TcpOption, out: &mut Vec<u8>) {
             out.extend(val.to_be_bytes());
             out.extend(ecr.to_be_bytes());
         }
+        TcpOption::AccEcn { reversed, counters } => {
+            out.extend([if *reversed { 174 } else { 172 }, (2 + 3 * counters.len()) as u8]);
+            counters.iter().for_each(|counter| out.extend(&counter.to_be_bytes()[1..]));
+        }
         TcpOption::Raw(bytes) => out.extend(bytes),
     }
 }
@@ -110,14 +114,17 @@ pub(crate) fn decode(path: &Path, frame: &[u8]) -> Result<Decoded, String> {
         IPV6 => decode_ipv6(path, packet)?,
         _ => None,
     };
-    let Some(tcp) = tcp else { return Ok(Decoded::Other) };
+    let Some((ecn, tcp)) = tcp else { return Ok(Decoded::Other) };
     if frame[..6] != path.remote_mac || frame[6..12] != path.local_mac {
         return Err(String::from("wrong hardware addresses"));
     }
-    decode_tcp(path, tcp).map(Decoded::Tcp)
+    decode_tcp(path, ecn, tcp).map(Decoded::Tcp)
 }
 
-fn decode_ipv4<'a>(path: &Path, packet: &'a [u8]) -> Result<Option<&'a [u8]>, String> {
+/// The ECN field of an IP header, and what it carries; `None` if that isn't TCP.
+type Datagram<'a> = Option<(u8, &'a [u8])>;
+
+fn decode_ipv4<'a>(path: &Path, packet: &'a [u8]) -> Result<Datagram<'a>, String> {
     if packet.len() < 20 || packet[0] != 0x45 {
         return Err(String::from("not a plain IPv4 header"));
     }
@@ -140,10 +147,10 @@ fn decode_ipv4<'a>(path: &Path, packet: &'a [u8]) -> Result<Option<&'a [u8]>, St
     if packet[12..16] != local.octets() || packet[16..20] != remote.octets() {
         return Err(String::from("wrong IPv4 addresses"));
     }
-    Ok(Some(&packet[20..total]))
+    Ok(Some((packet[1] & 3, &packet[20..total])))
 }
 
-fn decode_ipv6<'a>(path: &Path, packet: &'a [u8]) -> Result<Option<&'a [u8]>, String> {
+fn decode_ipv6<'a>(path: &Path, packet: &'a [u8]) -> Result<Datagram<'a>, String> {
     if packet.len() < 40 || packet[0] >> 4 != 6 {
         return Err(String::from("not an IPv6 header"));
     }
@@ -160,15 +167,15 @@ fn decode_ipv6<'a>(path: &Path, packet: &'a [u8]) -> Result<Option<&'a [u8]>, St
     if packet[8..24] != local.octets() || packet[24..40] != remote.octets() {
         return Err(String::from("wrong IPv6 addresses"));
     }
-    Ok(Some(&packet[40..40 + len]))
+    Ok(Some((packet[1] >> 4 & 3, &packet[40..40 + len])))
 }
 
-fn decode_tcp(path: &Path, tcp: &[u8]) -> Result<Segment, String> {
+fn decode_tcp(path: &Path, ecn: u8, tcp: &[u8]) -> Result<Segment, String> {
     if tcp.len() < 20 {
         return Err(String::from("a TCP header cut short"));
     }
     let header = usize::from(tcp[12] >> 4) * 4;
-    if header < 20 || header > tcp.len() || tcp[12] & 0x0f != 0 {
+    if header < 20 || header > tcp.len() || tcp[12] & 0x0e != 0 {
         return Err(String::from("wrong TCP data offset or reserved bits"));
     }
     if tcp_checksum(path, tcp) != 0 {
@@ -181,9 +188,10 @@ fn decode_tcp(path: &Path, tcp: &[u8]) -> Result<Segment, String> {
         dst_port: u16_at(2),
         seq: u32_at(4),
         ack: u32_at(8),
-        flags: tcp[13],
+        flags: u16_at(12) & 0x1ff,
         window: u16_at(14),
         urgent: u16_at(18),
+        ecn,
         options: decode_options(&tcp[20..header])?,
         payload: tcp[header..].to_vec(),
     })
@@ -220,6 +228,10 @@ fn decode_option(option: &[u8]) -> TcpOption {
             option[2..].chunks_exact(8).map(|b| (u32_of(&b[..4]), u32_of(&b[4..]))).collect(),
         ),
         (8, 10) => TcpOption::Timestamps { val: u32_of(&option[2..6]), ecr: u32_of(&option[6..]) },
+        (kind @ (172 | 174), 2 | 5 | 8 | 11) => TcpOption::AccEcn {
+            reversed: kind == 174,
+            counters: option[2..].chunks_exact(3).map(|b| u32_of(&[0, b[0], b[1], b[2]])).collect(),
+        },
         _ => TcpOption::Raw(option.to_vec()),
     }
 }

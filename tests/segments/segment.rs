@@ -2,17 +2,21 @@
 
 use std::fmt;
 
-pub(crate) const FIN: u8 = 0x01;
-pub(crate) const SYN: u8 = 0x02;
-pub(crate) const RST: u8 = 0x04;
-pub(crate) const PSH: u8 = 0x08;
-pub(crate) const ACK: u8 = 0x10;
-pub(crate) const URG: u8 = 0x20;
-pub(crate) const ECE: u8 = 0x40;
-pub(crate) const CWR: u8 = 0x80;
+pub(crate) const FIN: u16 = 0x01;
+pub(crate) const SYN: u16 = 0x02;
+pub(crate) const RST: u16 = 0x04;
+pub(crate) const PSH: u16 = 0x08;
+pub(crate) const ACK: u16 = 0x10;
+pub(crate) const URG: u16 = 0x20;
+pub(crate) const ECE: u16 = 0x40;
+pub(crate) const CWR: u16 = 0x80;
+pub(crate) const AE: u16 = 0x100;
+
+/// Names of the ECN field of an IP header, by its value.
+pub(crate) const ECN_NAMES: [&str; 4] = ["noecn", "ect1", "ect0", "ce"];
 
 /// Letters of the script language, in its order.
-pub(crate) const FLAG_LETTERS: [(u8, char); 8] = [
+pub(crate) const FLAG_LETTERS: [(u16, char); 9] = [
     (FIN, 'F'),
     (SYN, 'S'),
     (RST, 'R'),
@@ -20,6 +24,7 @@ pub(crate) const FLAG_LETTERS: [(u8, char); 8] = [
     (URG, 'U'),
     (ECE, 'E'),
     (CWR, 'W'),
+    (AE, 'A'),
     (ACK, '.'),
 ];
 
@@ -35,6 +40,11 @@ pub(crate) enum TcpOption {
         val: u32,
         ecr: u32,
     },
+    /// The counters e0b, ceb, e1b, as many as there are; the other way round if `reversed`.
+    AccEcn {
+        reversed: bool,
+        counters: Vec<u32>,
+    },
     /// Any bytes at all, well formed or not.
     Raw(Vec<u8>),
 }
@@ -45,21 +55,23 @@ pub(crate) struct Segment {
     pub(crate) dst_port: u16,
     pub(crate) seq: u32,
     pub(crate) ack: u32,
-    pub(crate) flags: u8,
+    pub(crate) flags: u16,
     pub(crate) window: u16,
     pub(crate) urgent: u16,
+    /// The ECN field of the IP header.
+    pub(crate) ecn: u8,
     pub(crate) options: Vec<TcpOption>,
     pub(crate) payload: Vec<u8>,
 }
 
 impl Segment {
-    pub(crate) fn has(&self, flags: u8) -> bool {
+    pub(crate) fn has(&self, flags: u16) -> bool {
         self.flags & flags == flags
     }
 
     /// Nothing but an acknowledgement (a probe of one old byte has payload and is none).
     pub(crate) fn is_pure_ack(&self) -> bool {
-        self.flags & !PSH == ACK && self.payload.is_empty()
+        self.flags & !(PSH | ECE | CWR | AE) == ACK && self.payload.is_empty()
     }
 
     /// Sequence numbers that it occupies.
@@ -89,10 +101,15 @@ impl Segment {
     }
 }
 
-pub(crate) fn flag_text(flags: u8) -> String {
+pub(crate) fn flag_text(flags: u16) -> String {
     let text: String =
         FLAG_LETTERS.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, c)| *c).collect();
     if text.is_empty() { String::from("-") } else { text }
+}
+
+/// The counters of an AccECN option, in its order (RFC 9768 section 3.2.3).
+pub(crate) fn accecn_names(reversed: bool) -> [&'static str; 3] {
+    if reversed { ["e1b", "ceb", "e0b"] } else { ["e0b", "ceb", "e1b"] }
 }
 
 impl fmt::Display for TcpOption {
@@ -108,6 +125,11 @@ impl fmt::Display for TcpOption {
                 blocks.iter().try_for_each(|(from, to)| write!(f, " {from}:{to}"))
             }
             TcpOption::Timestamps { val, ecr } => write!(f, "TS val {val} ecr {ecr}"),
+            TcpOption::AccEcn { reversed, counters } => {
+                f.write_str("ECN")?;
+                let names = accecn_names(*reversed).into_iter().zip(counters);
+                names.into_iter().try_for_each(|(name, counter)| write!(f, " {name} {counter}"))
+            }
             TcpOption::Raw(bytes) => {
                 f.write_str("hex ")?;
                 bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -120,6 +142,9 @@ impl fmt::Display for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let len = self.payload.len() as u32;
         let end = self.seq.wrapping_add(len);
+        if self.ecn != 0 {
+            write!(f, "[{}] ", ECN_NAMES[usize::from(self.ecn)])?;
+        }
         write!(f, "{} {}:{end}({len})", flag_text(self.flags), self.seq)?;
         if self.has(ACK) {
             write!(f, " ack {}", self.ack)?;

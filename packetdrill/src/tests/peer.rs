@@ -29,7 +29,7 @@ impl<'a> Peer<'a> {
     }
 
     /// Sends a segment at this end's sequence number, which moves on.
-    pub(super) fn send(&mut self, flags: u8, payload: &[u8]) {
+    pub(super) fn send(&mut self, flags: u16, payload: &[u8]) {
         let options = if flags & SYN != 0 { vec![TcpOption::Mss(MSS)] } else { Vec::new() };
         let segment = Segment {
             src_port: self.path.remote.port(),
@@ -39,6 +39,7 @@ impl<'a> Peer<'a> {
             flags,
             window: self.window,
             urgent: 0,
+            ecn: 0,
             options,
             payload: payload.to_vec(),
         };
@@ -64,7 +65,7 @@ impl<'a> Peer<'a> {
     }
 
     /// The next segment's flags and payload length.
-    pub(super) fn flags(&mut self) -> (u8, usize) {
+    pub(super) fn flags(&mut self) -> (u16, usize) {
         let (_, segment) = self.receive().expect("a segment");
         (segment.flags, segment.payload.len())
     }

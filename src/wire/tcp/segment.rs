@@ -54,6 +54,12 @@ impl Segment {
         self.payload_len as u32 + control as u32
     }
 
+    /// Whether it met congestion on its way: ECN field CE.
+    #[inline]
+    pub const fn is_marked(&self) -> bool {
+        self.ecn == 3
+    }
+
     /// The payload, given the packet this segment was parsed from.
     #[inline]
     pub fn payload<'a>(&self, packet: &'a [u8]) -> &'a [u8] {
