@@ -8,6 +8,8 @@ use super::config::Limits;
 use super::counters::{Counter, Counters};
 use super::flow::{Flow, Hop};
 use super::own::OwnTable;
+use super::pacing::Departures;
+use super::samples::Samples;
 use super::slab::Slab;
 use crate::device::{Class, Device, Frame, Pool};
 use crate::tcp::validation::Validation;
@@ -56,6 +58,8 @@ pub(crate) struct Io<D> {
     /// State of the connections with large congestion windows.
     pub(crate) validations: Slab<Validation>,
     pub(crate) own: OwnTable,
+    pub(crate) samples: Samples,
+    pub(crate) departures: Departures,
     /// Segments that answer nothing of ours, still allowed in this second.
     replies_left: u32,
     replies_per_second: u32,
@@ -66,7 +70,7 @@ impl<D: Device> Io<D> {
     pub(crate) fn new(device: D, locals: Vec<Local>, settings: Settings, limits: &Limits) -> Io<D> {
         let link = device.link();
         let mtu = link.mtu.min(max_packet(device.pool()));
-        Io {
+        let mut io = Io {
             pool: device.pool().clone(),
             counters: Counters::new(),
             locals,
@@ -78,11 +82,15 @@ impl<D: Device> Io<D> {
             recoveries: Slab::new(limits.connections),
             validations: Slab::new(limits.connections),
             own: OwnTable::new(limits.connections),
+            samples: Samples::default(),
+            departures: Departures::new(limits.connections),
             replies_left: limits.replies_per_second,
             replies_per_second: limits.replies_per_second,
             replies_since: Instant::ZERO,
             device,
-        }
+        };
+        io.samples.prepare(&io.settings, &io.pool);
+        io
     }
 
     /// Takes other settings; what we offer from now on follows.
@@ -91,6 +99,7 @@ impl<D: Device> Io<D> {
         self.offer_v4 = LocalOffer::new(&settings.config, mtu, true);
         self.offer_v6 = LocalOffer::new(&settings.config, mtu, false);
         self.settings = settings;
+        self.samples.prepare(&self.settings, &self.pool);
     }
 
     pub(crate) fn mac(&self) -> Mac {

@@ -12,6 +12,7 @@
 //! | `callbacks` | calling the application, and what it asked for |
 //! | `scoreboard` | which segments the peer has, which are lost |
 //! | `samples` | what an ACK tells of the path |
+//! | `pacing` | when the next segment may leave |
 //! | `ecn` | explicit congestion notification |
 //! | `strays` | segments that came to the wrong core |
 //! | `validation` | what a congestion window is worth that isn't used |
@@ -37,6 +38,7 @@ mod io;
 mod link_local;
 mod neighbours;
 mod own;
+mod pacing;
 mod reconfigure;
 mod samples;
 mod scoreboard;

@@ -75,11 +75,13 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         if outcome.acked > 0 {
             slot.sample_round_trip(io);
+            slot.sample_acknowledged(io);
             slot.note_acknowledged(io);
             slot.note_use(outcome.acked, io);
         }
         slot.acknowledged(outcome.acked, io);
         slot.sacks_arrive(segment, outcome.acked > 0, io);
+        slot.finish_sample(io);
         if ecn {
             slot.marks_arrive(segment, &outcome, sacked, io);
         }

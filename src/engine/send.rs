@@ -8,6 +8,7 @@ use crate::app::split_frame;
 use crate::device::{Class, Device, FrameRef, Marks, Place};
 use crate::tcp::output::{Next, Unsent};
 use crate::tcp::{Facts, LocalOffer, State};
+use crate::time::Tick;
 use crate::wire::Seq;
 use crate::wire::tcp::{Flags, Options};
 
@@ -17,6 +18,8 @@ pub(crate) enum Sent {
     All,
     /// The device had no room: try again next turn.
     Blocked,
+    /// It is too early for the rest: try again then.
+    Held(Tick),
 }
 
 impl<C> Slot<C> {
@@ -64,19 +67,23 @@ impl<C> Slot<C> {
     }
 
     fn output_any<D: Device>(&mut self, io: &mut Io<D>) -> Sent {
-        let mut result = Sent::All;
         if !self.outbox.queue.is_empty() {
             self.restart_if_idle(io);
+            self.restart_samples(io);
         }
         // Segments with payload have no space for blocks.
         let report_first = !self.outbox.queue.is_empty() || !self.outbox.in_flight.is_empty();
         if report_first && self.tcb.has(Facts::ACK_NOW) && self.has_blocks() {
             self.acknowledge(io);
         }
-        if !self.send_lost(io) {
-            result = Sent::Blocked;
-        }
+        let mut result = self.send_lost(io);
         while let Some(next) = self.next_segment(io) {
+            if next.len > 0
+                && let Some(at) = self.held_until(io)
+            {
+                result = Sent::Held(at);
+                break;
+            }
             if !self.transmit(&next, io) {
                 result = blocked_by(io);
                 break;
@@ -87,6 +94,7 @@ impl<C> Slot<C> {
             self.tcb.delay_ack();
             result = blocked_by(io);
         }
+        self.note_application_limited(io);
         let waiting = !self.outbox.queue.is_empty();
         self.tcb.settle(waiting, &io.settings, io.now);
         result
@@ -159,6 +167,8 @@ impl<C> Slot<C> {
             if next.again {
                 io.pool.set_marks(at, Marks::RETRANSMITTED);
             }
+            let pipe = self.outbox.in_flight.bytes() - next.len;
+            self.departed(at, next.len, pipe, io);
         } else {
             queue.insert_after(&io.pool, FrameRef::NONE, frame, SENDING);
         }

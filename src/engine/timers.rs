@@ -8,6 +8,7 @@ use super::wheel::Wheel;
 use crate::app::{App, Close};
 use crate::device::Device;
 use crate::tcp::Expiry;
+use crate::time::Tick;
 
 impl<A: App, D: Device> Engine<A, D> {
     /// Fires what is due, up to the budget of a turn; the rest comes in the next one.
@@ -94,11 +95,14 @@ impl<A: App, D: Device> Engine<A, D> {
     }
 }
 
-/// Arms the wheel for the connection's earliest deadline. A wheel armed too early is left alone: it
+/// Arms the wheel for the connection's earliest deadline, or until when it is `held`. A wheel armed too early is left alone: it
 /// finds nothing due, and is armed anew. Most deadlines are moved away many times before they are
 /// due.
-pub(super) fn schedule<C>(slot: &mut Slot<C>, index: u32, wheel: &mut Wheel) {
+pub(super) fn schedule<C>(slot: &mut Slot<C>, index: u32, held: Option<Tick>, wheel: &mut Wheel) {
     let mut first = slot.tcb.next_deadline();
+    if let Some(held) = held {
+        first = Some(first.map_or(held, |at| at.min(held)));
+    }
     if slot.pending.contains(Pending::APP_TIMER) {
         first = Some(first.map_or(slot.timer_at, |at| at.min(slot.timer_at)));
     }

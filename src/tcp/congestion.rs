@@ -37,7 +37,7 @@ pub use cubic::Cubic;
 pub use dctcp::Dctcp;
 pub use new_reno::NewReno;
 
-use super::delivery_rate::{LostPacket, RateSample};
+use super::delivery_rate::{DeliveryRate, LostPacket, RateSample};
 use crate::time::Instant;
 use core::time::Duration;
 
@@ -88,9 +88,14 @@ pub trait CongestionControl: Sized {
 
     /// Whether [`on_rate_sample`](Self::on_rate_sample) and
     /// [`on_packet_lost`](Self::on_packet_lost) do anything: if not, the connection needn't keep
-    /// what they are made of.
+    /// what they are made of. Who wants them wants to be paced too.
     fn wants_rate_samples(&self) -> bool {
         false
+    }
+
+    /// Where the connection keeps what the samples are made of.
+    fn delivery_rate(&mut self) -> Option<&mut DeliveryRate> {
+        None
     }
 
     /// New data was acknowledged, and no loss is being repaired.

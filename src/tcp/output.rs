@@ -67,7 +67,9 @@ impl Tcb {
 
     /// The congestion window in force.
     pub(crate) fn cwnd(&self) -> u32 {
-        if self.facts.contains(Facts::RECOVERY | Facts::SACK) {
+        // What wants samples has a window of its own in a recovery too.
+        let recovery = self.facts.contains(Facts::RECOVERY | Facts::SACK);
+        if recovery && !self.has(Facts::SAMPLED) {
             self.recovery_cwnd
         } else {
             self.congestion.cwnd()

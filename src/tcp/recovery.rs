@@ -88,7 +88,8 @@ impl Recovery {
         tcb.facts -= Facts::TIMING | Facts::PROBE_OUT;
         self.begun = true;
         let recover_fs = in_flight.saturating_sub(delivered_before);
-        self.prr = Some(Prr::new(tcb.congestion.ssthresh(), recover_fs, tcb.snd_mss));
+        let prr = || Prr::new(tcb.congestion.ssthresh(), recover_fs, tcb.snd_mss);
+        self.prr = tcb.congestion.uses_prr().then(prr);
     }
 
     /// After an ACK: the recovery's end, or its congestion window. `in_flight`: bytes from SND.UNA
@@ -97,7 +98,7 @@ impl Recovery {
         let recovering = tcb.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT);
         let pipe = in_flight.saturating_sub(self.left());
         if recovering && tcb.snd_una.after(tcb.recover) {
-            if tcb.has(Facts::RECOVERY) {
+            if tcb.facts.intersects(Facts::RECOVERY | Facts::SAMPLED) {
                 tcb.congestion.on_recovered();
                 self.prr = None;
             }

@@ -2,7 +2,8 @@
 
 use bitflags::bitflags;
 
-use super::congestion::{Control, initial_window};
+use super::config::TcpConfig;
+use super::congestion::{Algorithm, CongestionControl, Control, NewReno, initial_window};
 use super::ecn::EcnFacts;
 use super::negotiate::{Agreed, LocalOffer, effective_payload};
 use super::rack::Reordering;
@@ -85,6 +86,10 @@ bitflags! {
         const PROBE_OUT = 1 << 18;
         /// That probe was a retransmission (TLP.is_retrans).
         const PROBE_AGAIN = 1 << 19;
+        /// The congestion control wants rate samples.
+        const SAMPLED = 1 << 29;
+        /// Segments leave one by one, at the congestion control's pace.
+        const PACED = 1 << 30;
         /// There is a row of what the connection has of its own ([`Own`](super::Own)).
         const OWN = 1 << 31;
     }
@@ -197,7 +202,8 @@ impl Tcb {
             reordering: Reordering::new(),
             rtt_seq: iss,
             rtt_started_us: 0,
-            congestion: settings.config.congestion.start(offer.mss, initial_window(offer.mss, 0)),
+            // The right one begins when the segments' size is known.
+            congestion: Control::NewReno(NewReno::new(offer.mss, 0)),
             limited_end: iss,
             recover: iss,
             recovery_cwnd: 0,
@@ -213,13 +219,18 @@ impl Tcb {
     }
 
     /// Takes over what the handshake agreed on, from the peer's SYN with sequence number `irs`.
-    pub(crate) fn agree(&mut self, agreed: &Agreed, offer: &LocalOffer, irs: Seq) {
+    pub(crate) fn agree(
+        &mut self,
+        agreed: &Agreed,
+        offer: &LocalOffer,
+        settings: &Settings,
+        irs: Seq,
+    ) {
         self.rcv_nxt = irs + 1;
         self.rcv_adv = self.rcv_nxt;
         self.last_ack_sent = self.rcv_nxt;
         self.snd_mss = effective_payload(offer, agreed);
-        let window = initial_window(self.snd_mss, self.tries);
-        self.congestion = self.congestion.algorithm().start(self.snd_mss, window);
+        self.begin_congestion_control(agreed, &settings.config);
         self.facts.set(Facts::TIMESTAMPS, agreed.timestamps);
         self.facts.set(Facts::WINDOW_SCALING, agreed.window_scaling);
         self.facts.set(Facts::SACK, agreed.sack);
@@ -229,6 +240,19 @@ impl Tcb {
             (0, 0)
         };
         (self.snd_scale, self.rcv_scale) = (snd, rcv);
+    }
+
+    fn begin_congestion_control(&mut self, agreed: &Agreed, config: &TcpConfig) {
+        let algorithm = match config.congestion {
+            Algorithm::Bbr if !agreed.sack => Algorithm::Cubic,
+            algorithm => algorithm,
+        };
+        let window = initial_window(self.snd_mss, self.tries);
+        self.congestion = algorithm.start(self.snd_mss, window);
+        self.congestion.set_seed(self.snd_una.0);
+        let sampled = self.congestion.wants_rate_samples();
+        self.facts.set(Facts::SAMPLED, sampled);
+        self.facts.set(Facts::PACED, sampled || config.pacing);
     }
 
     /// CLOSE (RFC 9293 section 3.10.4): FIN goes out after everything queued.
@@ -299,7 +323,6 @@ pub(crate) fn timestamp_clock(now: Instant) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tcp::TcpConfig;
     use crate::wire::Addr;
     use crate::wire::tcp::{Flags, Options};
 

@@ -1,7 +1,7 @@
 //! The choice of the algorithm at run time, without dynamic dispatch.
 
 use super::{Bbr, CongestionControl, Cubic, Dctcp, NewReno};
-use crate::tcp::delivery_rate::{LostPacket, RateSample};
+use crate::tcp::delivery_rate::{DeliveryRate, LostPacket, RateSample};
 use crate::time::Instant;
 use core::fmt;
 use core::str::FromStr;
@@ -17,7 +17,8 @@ pub enum Algorithm {
     NewReno,
     /// DCTCP (RFC 8257), for data centres that mark: `dctcp`.
     Dctcp,
-    /// BBRv3 (draft-ietf-ccwg-bbr): `bbr`. Needs SACK, pacing and rate samples.
+    /// BBRv3 (draft-ietf-ccwg-bbr): `bbr`. Connections to peers without SACK, which it needs, have
+    /// CUBIC instead.
     Bbr,
 }
 
@@ -149,6 +150,10 @@ impl CongestionControl for Control {
 
     fn wants_rate_samples(&self) -> bool {
         each!(self, c => c.wants_rate_samples())
+    }
+
+    fn delivery_rate(&mut self) -> Option<&mut DeliveryRate> {
+        each!(self, c => c.delivery_rate())
     }
 
     fn on_ack(&mut self, acked: u32, flight: u32, cwnd_limited: bool, now: Instant, rtt: Duration) {
