@@ -18,6 +18,7 @@
 //! | `send` | from a connection's queue to the device |
 //! | `timers` | what is due |
 //! | `connect` | connections that we open |
+//! | `info` | what can be asked about a connection |
 //! | `reconfigure` | what may change between turns |
 //! | `link_local` | ARP, neighbour discovery, echo |
 //! | `own` | what single connections have of their own |
@@ -33,6 +34,7 @@ mod ecn;
 mod flow;
 mod flow_hash;
 mod handshake;
+mod info;
 mod io;
 mod link_local;
 mod neighbours;
@@ -53,6 +55,7 @@ pub(crate) mod wheel;
 
 pub use config::{EngineConfig, Limits, Listen, LocalAddress, Overflow};
 pub use counters::{Counter, Counters};
+pub use info::ConnInfo;
 pub use turn::Turn;
 
 use std::collections::VecDeque;
@@ -132,7 +135,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let origin = Tick(0);
         let mut engine = Engine {
             app,
-            io: Io::new(device, locals, settings, &limits),
+            io: Io::new(device, locals, settings, &limits, &flow_key),
             mailbox,
             demux: Demux::new(entries),
             hash: FlowHash::new(flow_key),

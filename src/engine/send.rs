@@ -89,6 +89,9 @@ impl<C> Slot<C> {
         }
         let waiting = !self.outbox.queue.is_empty();
         self.tcb.settle(waiting, &io.settings, io.now);
+        if !waiting && self.tcb.has(Facts::TAIL) {
+            self.hasten_probe(io);
+        }
         result
     }
 
