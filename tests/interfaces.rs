@@ -4,6 +4,7 @@ mod packet;
 mod segments;
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use packet::Peer;
 use segments::path::Family;
@@ -171,4 +172,24 @@ fn rfc9293_3_10_7_4_all_segments_that_wait_are_processed_before_one_ack() {
         peer.expect(". 1:1(0) ack 4001");
         peer.expect_nothing();
     }
+}
+
+#[test]
+fn rfc5961_7_a_cores_unasked_replies_are_limited_and_the_limit_varies() {
+    let mut peer = peer(Family::V4, |config| {
+        config.listeners.clear();
+        config.limits.replies_per_second = 100;
+    });
+    let mut seconds = Vec::new();
+    for _ in 0..5 {
+        peer.wait(Duration::from_millis(1_100));
+        let before = peer.engine.counters().get(Counter::ResetsSent);
+        for _ in 0..150 {
+            peer.send(". 1:1(0) ack 1 win 65535");
+        }
+        seconds.push(peer.engine.counters().get(Counter::ResetsSent) - before);
+        while peer.take() {}
+    }
+    assert!(seconds.iter().all(|replies| (50..=100).contains(replies)), "{seconds:?}");
+    assert!(seconds.iter().any(|replies| *replies != seconds[0]), "{seconds:?}");
 }

@@ -91,6 +91,9 @@ impl Tx<'_> {
     /// Copies as much of `bytes` as there is space for; returns how much. A short write (less than
     /// all of it) is followed by exactly one `on_space`.
     pub fn write(&mut self, bytes: &[u8]) -> usize {
+        if self.write_alone(bytes) {
+            return bytes.len();
+        }
         let mut rest = bytes;
         let written = self.fill(bytes.len(), |room| {
             let (now, later) = rest.split_at(room.len().min(rest.len()));
@@ -100,6 +103,23 @@ impl Tx<'_> {
         });
         debug_assert!(written <= bytes.len());
         written
+    }
+
+    /// The most common write: all of a response that fits one segment, with nothing before it.
+    #[inline]
+    fn write_alone(&mut self, bytes: &[u8]) -> bool {
+        let outbox = &mut *self.outbox;
+        let limit = self.context.limit.saturating_sub(outbox.in_flight.bytes()) as usize;
+        let fits = !bytes.is_empty() && bytes.len() <= limit.min(usize::from(outbox.segment));
+        if !fits || !outbox.queue.is_empty() || outbox.finished || self.commands.abort {
+            return false;
+        }
+        let pool = self.context.pool;
+        let Some(mut frame) = pool.alloc(Class::Data) else { return false };
+        pool.extend(&mut frame, bytes.len());
+        pool.bytes_mut(&mut frame).copy_from_slice(bytes);
+        outbox.queue.push_back(pool, frame, Place::Sending);
+        true
     }
 
     /// Lets `f` write up to `max` bytes in place. `f` is called with the free part of one frame

@@ -74,6 +74,7 @@ pub(super) struct Inner {
     pub(super) first: u32,
     pub(super) shift: u32,
     reserve: u32,
+    data_floor: u32,
     free_head: Cell<u32>,
     free: Cell<u32>,
     pub(super) returned_head: Cell<u32>,
@@ -135,6 +136,7 @@ impl Pool {
             first,
             shift: config.frame_size.trailing_zeros(),
             reserve: config.reserve,
+            data_floor: config.reserve + (config.frames - config.reserve) / 4,
             free_head: Cell::new(first),
             free: Cell::new(config.frames),
             returned_head: Cell::new(NONE),
@@ -168,7 +170,7 @@ impl Pool {
     /// bytes for each other would never move again.
     #[inline]
     fn data_floor(&self) -> u32 {
-        self.0.reserve + (self.frames() - self.0.reserve) / 4
+        self.0.data_floor
     }
 
     /// Free frames that a received payload may stay in.

@@ -54,7 +54,8 @@ pub struct Limits {
     pub mailbox: u32,
     /// Next hops known.
     pub neighbours: u32,
-    /// RST segments and challenge ACKs per second that answer nothing of ours (RFC 5961 section 7).
+    /// RST segments and challenge ACKs per second that answer nothing of ours, at most; half of
+    /// them at least, how many is drawn anew each second (RFC 5961 section 7).
     pub replies_per_second: u32,
 }
 

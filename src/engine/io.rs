@@ -1,8 +1,10 @@
 //! The way out: headers are put before payloads and handed to the device, one kick a turn.
 
+use core::hash::Hasher;
 use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
+use siphasher::sip::SipHasher24;
 
 use super::config::Limits;
 use super::counters::{Counter, Counters};
@@ -64,10 +66,19 @@ pub(crate) struct Io<D> {
     replies_left: u32,
     replies_per_second: u32,
     replies_since: Instant,
+    /// Draws how many they are: the same number in each second would tell those who count them
+    /// what happens on connections that are not theirs.
+    draw: SipHasher24,
 }
 
 impl<D: Device> Io<D> {
-    pub(crate) fn new(device: D, locals: Vec<Local>, settings: Settings, limits: &Limits) -> Io<D> {
+    pub(crate) fn new(
+        device: D,
+        locals: Vec<Local>,
+        settings: Settings,
+        limits: &Limits,
+        key: &[u8; 16],
+    ) -> Io<D> {
         let link = device.link();
         let mtu = link.mtu.min(max_packet(device.pool()));
         let mut io = Io {
@@ -87,6 +98,7 @@ impl<D: Device> Io<D> {
             replies_left: limits.replies_per_second,
             replies_per_second: limits.replies_per_second,
             replies_since: Instant::ZERO,
+            draw: SipHasher24::new_with_key(key),
             device,
         };
         io.samples.prepare(&io.settings, &io.pool);
@@ -216,7 +228,10 @@ impl<D: Device> Io<D> {
     pub(crate) fn may_reply(&mut self) -> bool {
         if self.now.since(self.replies_since).as_secs() >= 1 {
             self.replies_since = self.now;
-            self.replies_left = self.replies_per_second;
+            // Half of them at least.
+            self.draw.write_u64(self.now.nanos());
+            let fewer = self.draw.finish() % (u64::from(self.replies_per_second) / 2 + 1);
+            self.replies_left = self.replies_per_second - fewer as u32;
         }
         if self.replies_left == 0 {
             self.counters.inc(Counter::DropReplyLimit);

@@ -19,6 +19,7 @@
 //! | `send` | from a connection's queue to the device |
 //! | `timers` | what is due |
 //! | `connect` | connections that we open |
+//! | `info` | what can be asked about a connection |
 //! | `reconfigure` | what may change between turns |
 //! | `link_local` | ARP, neighbour discovery, echo |
 //! | `own` | what single connections have of their own |
@@ -34,6 +35,7 @@ mod ecn;
 mod flow;
 mod flow_hash;
 mod handshake;
+mod info;
 mod io;
 mod link_local;
 mod neighbours;
@@ -55,6 +57,7 @@ pub(crate) mod wheel;
 
 pub use config::{EngineConfig, Limits, Listen, LocalAddress, Overflow};
 pub use counters::{Counter, Counters};
+pub use info::ConnInfo;
 pub use turn::Turn;
 
 use std::collections::VecDeque;
@@ -134,7 +137,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let origin = Tick(0);
         let mut engine = Engine {
             app,
-            io: Io::new(device, locals, settings, &limits),
+            io: Io::new(device, locals, settings, &limits, &flow_key),
             mailbox,
             demux: Demux::new(entries),
             hash: FlowHash::new(flow_key),

@@ -292,6 +292,14 @@ impl<C> Slot<C> {
         true
     }
 
+    /// All that is left is what the last ACK left in flight: its own age says when it is overdue.
+    #[cold]
+    pub(super) fn hasten_probe<D>(&mut self, io: &Io<D>) {
+        if let Some(last) = self.outbox.in_flight.back().some() {
+            self.tcb.hasten_probe(io.pool.sent_at(last), io.now);
+        }
+    }
+
     /// A tail loss probe (RFC 8985 section 7.3): new data if there is some, else the last segment.
     pub(super) fn send_tail_probe<D: Device>(&mut self, io: &mut Io<D>) {
         let again = self.outbox.queue.is_empty() || !self.tcb.window_is_open();

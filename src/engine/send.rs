@@ -97,6 +97,9 @@ impl<C> Slot<C> {
         self.note_application_limited(io);
         let waiting = !self.outbox.queue.is_empty();
         self.tcb.settle(waiting, &io.settings, io.now);
+        if !waiting && self.tcb.has(Facts::TAIL) {
+            self.hasten_probe(io);
+        }
         result
     }
 

@@ -78,7 +78,7 @@ pub struct LinkCounters {
     pub marked: u64,
 }
 
-/// Changes packets in ways of its own, after everything else.
+/// Changes packets in ways of its own, after everything else; a packet that it empties is lost.
 pub type Tamper = Box<dyn FnMut(&mut Vec<u8>)>;
 
 /// One direction of a link at work.
@@ -135,6 +135,10 @@ impl Link {
             }
             if let Some(tamper) = &mut self.tamper {
                 tamper(&mut copy);
+            }
+            if copy.is_empty() {
+                self.counters.lost += 1;
+                continue;
             }
             let at = sent + self.config.delay + self.extra_delay();
             deliver(at, copy);

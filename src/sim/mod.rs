@@ -7,7 +7,10 @@
 //!
 //! Nothing here reads a clock, an address or a hash map: a seed always gives the same run.
 
+mod bulk;
 mod checked;
+mod dumbbell;
+mod exchange;
 mod link;
 mod mark;
 mod network;
@@ -19,7 +22,10 @@ mod simulation;
 mod violation;
 mod workload;
 
+pub use bulk::{Bulk, Received, Sink};
 pub use checked::{Checked, Tracked};
+pub use dumbbell::{Bottleneck, Dumbbell, Group};
+pub use exchange::{Exchange, TailLoss};
 pub use link::{LinkConfig, LinkCounters, Tamper};
 pub use network::Network;
 pub use pattern::Pattern;

@@ -14,6 +14,8 @@ pub struct Network {
     ports: Vec<(Port, [u8; 6])>,
     /// The links from each port to each other one, by sender, then receiver.
     links: BTreeMap<(usize, usize), Link>,
+    /// Pairs of ports that use the link of another pair.
+    shared: BTreeMap<(usize, usize), (usize, usize)>,
     /// On the way: by arrival, then in the order they were sent.
     flying: BTreeMap<(Instant, u64), (usize, Vec<u8>)>,
     default: LinkConfig,
@@ -27,6 +29,7 @@ impl Network {
         Network {
             ports: Vec::new(),
             links: BTreeMap::new(),
+            shared: BTreeMap::new(),
             flying: BTreeMap::new(),
             default,
             rng: Rng::new(seed),
@@ -53,6 +56,16 @@ impl Network {
     /// If there is no such pair of ports.
     pub fn set_link(&mut self, from: usize, to: usize, config: LinkConfig) {
         self.link(from, to).config = config;
+    }
+
+    /// Sends what goes from one port to another over the link of another pair, line and queue
+    /// included: a bottleneck that both share.
+    ///
+    /// # Panics
+    /// If there is no such pair of ports.
+    pub fn share_link(&mut self, ends: (usize, usize), of: (usize, usize)) {
+        assert!(self.links.contains_key(&ends) && self.links.contains_key(&of));
+        self.shared.insert(ends, of);
     }
 
     /// Lets `tamper` change every packet from one port to another.
@@ -122,7 +135,8 @@ impl Network {
             if to == from || !(group || packet.starts_with(mac)) {
                 continue;
             }
-            let Some(link) = self.links.get_mut(&(from, to)) else { continue };
+            let ends = self.shared.get(&(from, to)).copied().unwrap_or((from, to));
+            let Some(link) = self.links.get_mut(&ends) else { continue };
             let (flying, sent) = (&mut self.flying, &mut self.sent);
             link.offer(now, packet, |at, bytes| {
                 *sent += 1;

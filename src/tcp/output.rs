@@ -133,7 +133,8 @@ impl Tcb {
     pub(crate) fn sent(&mut self, next: &Next, now: Instant) {
         let syn = next.flags.contains(Flags::SYN);
         let fin = next.flags.contains(Flags::FIN);
-        if self.flight() == 0 {
+        let before = self.flight();
+        if before == 0 {
             self.stalled_since = now.tick();
         }
         self.snd_nxt = next.seq + next.len + u32::from(syn) + u32::from(fin);
@@ -147,10 +148,15 @@ impl Tcb {
         }
         self.snd_max = self.snd_max.max(self.snd_nxt);
         self.facts -= Facts::OVERRIDE;
-        // RFC 6298 section 5.1.
-        if !self.has(Facts::RETRANSMIT_ARMED) {
+        // RFC 6298 section 5.1; a probe is for the last segment (RFC 8985 section 7.2).
+        let probe = self.facts.contains(Facts::TAIL | Facts::PROBE_TIMER);
+        if !self.has(Facts::RETRANSMIT_ARMED) || probe {
             self.arm_retransmit(now);
+        } else if before <= u32::from(self.snd_mss) {
+            // It was armed for a single segment.
+            self.arm_probe(now);
         }
+        self.facts -= Facts::TAIL;
         if next.flags.contains(Flags::ACK) {
             self.ack_sent();
         }

@@ -6,7 +6,12 @@
 //! the RFC, step by step, and comes to the same.
 
 use super::congestion::CongestionControl;
+use super::outcome::Outcome;
+use super::settings::Settings;
 use super::tcb::{Facts, State, Tcb};
+use crate::time::Instant;
+use crate::wire::Seq;
+use crate::wire::tcp::{Flags, Segment};
 
 /// Facts of which each one alone makes a connection unusual.
 const UNUSUAL: Facts = Facts::FIN_QUEUED
@@ -36,5 +41,163 @@ impl Tcb {
     pub(crate) fn has_room_for(&self, len: u32) -> bool {
         let in_flight = self.flight() + len;
         in_flight <= self.snd_wnd && in_flight <= self.congestion.cwnd()
+    }
+
+    /// Whether a segment for a connection that [is usual](Tcb::is_usual) is just the next one: new
+    /// bytes within the window, an ACK of something in flight, or both, and no other news.
+    #[inline]
+    pub(crate) fn predicts(&self, segment: &Segment) -> bool {
+        let acked = self.snd_una.distance_to(segment.ack);
+        segment.seq == self.rcv_nxt
+            && (segment.flags - Flags::PSH) == Flags::ACK
+            && acked <= self.flight()
+            && (acked > 0 || segment.payload_len > 0)
+            && u32::from(segment.payload_len) <= self.rcv_wnd()
+            && segment.window != 0
+            && self.snd_wnd != 0
+            && !self.snd_wl1.after(segment.seq)
+            && segment.options.is_plain()
+            && self.predicts_timestamps(segment)
+    }
+
+    #[inline]
+    fn predicts_timestamps(&self, segment: &Segment) -> bool {
+        if !self.has(Facts::TIMESTAMPS) {
+            return true;
+        }
+        let newer = |value| Seq(value).at_or_after(Seq(self.ts_recent));
+        let timestamps = segment.options.timestamps;
+        self.has(Facts::TS_RECENT) && timestamps.is_some_and(|given| newer(given.value))
+    }
+
+    /// SEGMENT ARRIVES for a [predicted](Tcb::predicts) one, but for its text: all of that is next.
+    #[inline]
+    pub(crate) fn predicted_arrives(
+        &mut self,
+        segment: &Segment,
+        settings: &Settings,
+        now: Instant,
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        self.heard(settings, now);
+        if segment.ack != self.snd_una {
+            self.new_ack(segment, &mut outcome, settings, now);
+        }
+        let scale = self.snd_scale;
+        self.take_window(segment, scale);
+        self.take_timestamp(segment, now);
+        self.rcv_mss = self.rcv_mss.max(segment.payload_len);
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::outcome::{Answer, Event, Payload};
+    use crate::tcp::{LocalOffer, TcpConfig, segment_arrives};
+    use crate::wire::Addr;
+    use crate::wire::tcp::Options;
+    use proptest::prelude::*;
+
+    const NOW: Instant = Instant::from_millis(5_000);
+
+    fn settings() -> Settings {
+        Settings::new(TcpConfig::default())
+    }
+
+    fn offer() -> LocalOffer {
+        LocalOffer::new(&TcpConfig::default(), 1_500, true)
+    }
+
+    /// An established connection somewhere in its life.
+    fn connections() -> impl Strategy<Value = Tcb> {
+        let numbers = (any::<u32>(), any::<u32>(), 0..20_000u32, 1..70_000u32, 0..70_000u32);
+        let facts = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..3_000u32);
+        (numbers, facts).prop_map(|((una, nxt, flight, window, rcv_wnd), facts)| {
+            let (timestamps, sack, timing, delayed, unacknowledged) = facts;
+            let mut tcb = Tcb::connect(Seq(una), 7, &offer(), &settings(), Instant::ZERO);
+            tcb.state = State::Established;
+            (tcb.snd_nxt, tcb.snd_max) = (Seq(una) + flight, Seq(una) + flight);
+            (tcb.rcv_nxt, tcb.rcv_adv) = (Seq(nxt), Seq(nxt) + rcv_wnd);
+            tcb.last_ack_sent = Seq(nxt) - unacknowledged;
+            (tcb.snd_wl1, tcb.snd_wl2) = (Seq(nxt) - 1, Seq(una));
+            (tcb.snd_wnd, tcb.max_wnd) = (window, window);
+            tcb.recover = Seq(una) - 1;
+            tcb.ts_recent = nxt / 2;
+            tcb.facts.set(Facts::TIMESTAMPS | Facts::TS_RECENT, timestamps);
+            tcb.facts.set(Facts::SACK, sack);
+            tcb.facts.set(Facts::TIMING, timing && flight > 0);
+            tcb.rtt_seq = Seq(una) + flight / 2;
+            tcb.facts.set(Facts::ACK_DELAYED, delayed);
+            tcb.facts.set(Facts::RETRANSMIT_ARMED, flight > 0);
+            tcb
+        })
+    }
+
+    fn segment_for(tcb: &Tcb, acked: u32, len: u16, window: u16, later: u32) -> Segment {
+        let offered = Options::timestamps(tcb.ts_recent.wrapping_add(later), 1);
+        Segment {
+            seq: tcb.rcv_nxt,
+            ack: tcb.snd_una + acked,
+            flags: Flags::ACK | Flags::PSH,
+            window,
+            payload_len: len,
+            options: if tcb.has(Facts::TIMESTAMPS) { offered } else { Options::NONE },
+            src: Addr::UNSPECIFIED_V4,
+            dst: Addr::UNSPECIFIED_V4,
+            src_port: 1,
+            dst_port: 2,
+            urgent: 0,
+            payload_start: 0,
+            ecn: 0,
+        }
+    }
+
+    proptest! {
+        /// The short way and the long one come to the same, to the last field.
+        #[test]
+        fn a_predicted_segment_does_what_the_rfc_says_step_by_step(
+            before in connections(),
+            (acked, len, window, later) in (0..20_000u32, 0..1_461u16, 0..2_000u16, 0..9u32),
+        ) {
+            let segment = segment_for(&before, acked, len, window, later);
+            prop_assume!(before.is_usual() && before.predicts(&segment));
+            let (mut short, mut long) = (before.clone(), before);
+            let got = short.predicted_arrives(&segment, &settings(), NOW);
+            let expected = segment_arrives(&mut long, &segment, &offer(), &settings(), NOW);
+            prop_assert_eq!(format!("{short:?}"), format!("{long:?}"));
+            prop_assert_eq!(got.acked, expected.acked);
+            let text = Payload { skip: 0, len, seq: segment.seq };
+            prop_assert_eq!(expected.payload, (len > 0).then_some(text));
+            prop_assert_eq!((expected.event, expected.answer), (Event::Nothing, Answer::Nothing));
+            prop_assert!(expected.drop.is_none() && !expected.retransmit);
+        }
+    }
+
+    #[test]
+    fn what_carries_other_news_is_not_predicted() {
+        let mut tcb = Tcb::connect(Seq(100), 7, &offer(), &settings(), Instant::ZERO);
+        tcb.state = State::Established;
+        (tcb.snd_max, tcb.snd_nxt) = (Seq(200), Seq(200));
+        (tcb.rcv_nxt, tcb.rcv_adv) = (Seq(500), Seq(2_000));
+        (tcb.snd_wl1, tcb.snd_wnd) = (Seq(400), 1_000);
+        let usual = segment_for(&tcb, 50, 10, 1_000, 0);
+        assert!(tcb.is_usual() && tcb.predicts(&usual));
+        let but = |change: fn(&mut Segment)| {
+            let mut segment = usual;
+            change(&mut segment);
+            tcb.predicts(&segment)
+        };
+        assert!(!but(|s| s.flags |= Flags::FIN), "a FIN");
+        assert!(!but(|s| s.flags |= Flags::URG), "urgent data");
+        assert!(!but(|s| s.flags -= Flags::ACK), "no ACK");
+        assert!(!but(|s| s.seq += 1), "not the next");
+        assert!(!but(|s| s.ack = Seq(201)), "an ACK of what was not sent");
+        assert!(!but(|s| s.ack = Seq(99)), "an old ACK");
+        assert!(!but(|s| s.payload_len = 1_501), "more than the window");
+        assert!(!but(|s| s.window = 0), "a window that closes");
+        assert!(!but(|s| (s.ack, s.payload_len) = (Seq(100), 0)), "a duplicate ACK");
+        assert!(!but(|s| s.options.sack_permitted = true), "an option");
     }
 }

@@ -57,6 +57,7 @@ impl Tcb {
     }
 
     /// `bytes` in order were put into the receive queue: RCV.NXT advances.
+    #[inline]
     pub(crate) fn delivered(&mut self, bytes: u32) {
         self.rcv_nxt += bytes;
         // The window may be overrun by a byte or more only if it was taken back, which we never do.

@@ -120,6 +120,12 @@ impl RttEstimator {
         (self.srtt_8 != 0).then(|| Duration::from_micros((self.srtt_8 / 8).into()))
     }
 
+    /// How far round trips stray from the smoothed one: four times RTTVAR, the margin of the RTO.
+    #[inline]
+    pub(super) fn margin_us(&self) -> u32 {
+        self.rttvar_4
+    }
+
     /// How often the time-out was doubled since it was last computed.
     pub fn backoff(&self) -> u8 {
         self.backoff

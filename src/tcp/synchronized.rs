@@ -175,6 +175,8 @@ impl Tcb {
             self.new_ack(segment, outcome, settings, now);
         } else if ack == self.snd_una && !self.has(Facts::SACK) && self.is_duplicate_ack(segment) {
             self.duplicate_ack(outcome);
+        } else if ack == self.probe_end && self.has(Facts::PROBE_OUT) && segment.payload_len == 0 {
+            self.probe_duplicated(segment);
         }
         let newer = self.snd_wl1.before(segment.seq)
             || self.snd_wl1 == segment.seq && self.snd_wl2.at_or_before(ack);
@@ -228,7 +230,9 @@ impl Tcb {
         }
     }
 
-    fn new_ack(
+    /// SND.UNA advances.
+    #[inline]
+    pub(super) fn new_ack(
         &mut self,
         segment: &Segment,
         outcome: &mut Outcome,
@@ -246,7 +250,7 @@ impl Tcb {
         self.dup_acks = 0;
         self.stalled_since = now.tick();
         if self.has(Facts::PROBE_OUT) && ack.at_or_after(self.probe_end) {
-            self.probe_answered(duplicate);
+            self.probe_answered(ack, duplicate);
         }
         if self.facts.contains(Facts::RECOVERY | Facts::SACK) {
             // The scoreboard decides, when it has seen the blocks.
@@ -265,6 +269,7 @@ impl Tcb {
                 self.grow(acked, flight, now);
             }
         }
+        self.facts.set(Facts::TAIL, self.flight() > 0);
         // RFC 6298 section 5.2 and 5.3.
         if self.flight() == 0 {
             self.facts -= Facts::RETRANSMIT_ARMED;
@@ -285,14 +290,28 @@ impl Tcb {
     }
 
     /// TLP_process_ack (RFC 8985 section 7.4.2): the probe was acknowledged, and with it all that
-    /// was out. If it was a retransmission and nobody reports it as a duplicate, it repaired a
-    /// loss, which the congestion control must hear of.
-    fn probe_answered(&mut self, duplicate: bool) {
-        self.facts -= Facts::PROBE_OUT;
-        if self.has(Facts::PROBE_AGAIN) && !duplicate {
+    /// was out. If it was a retransmission, and more is acknowledged before anybody reports it as a
+    /// duplicate, it repaired a loss, which the congestion control must hear of.
+    fn probe_answered(&mut self, ack: Seq, duplicate: bool) {
+        if duplicate {
+            self.facts |= Facts::LATE_ACKS;
+        } else if self.has(Facts::PROBE_AGAIN) {
+            if ack == self.probe_end {
+                return; // The ACK of the original may have crossed the probe.
+            }
             self.congestion.on_congestion(self.flight());
             self.congestion.on_recovered();
             self.window_reduced();
+        }
+        self.facts -= Facts::PROBE_OUT;
+    }
+
+    /// A second ACK of all that was out: what it reports as a duplicate is the probe. So it does
+    /// with no report at all, if the peer knows none.
+    fn probe_duplicated(&mut self, segment: &Segment) {
+        if segment.options.sack.is_empty() || reports_duplicate(segment) {
+            self.facts -= Facts::PROBE_OUT;
+            self.facts |= Facts::LATE_ACKS;
         }
     }
 

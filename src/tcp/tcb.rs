@@ -86,6 +86,10 @@ bitflags! {
         const PROBE_OUT = 1 << 18;
         /// That probe was a retransmission (TLP.is_retrans).
         const PROBE_AGAIN = 1 << 19;
+        /// What is in flight is what the last ACK left of it: nothing was sent since.
+        const TAIL = 1 << 20;
+        /// A tail loss probe was in vain: the peer only took its time to acknowledge.
+        const LATE_ACKS = 1 << 21;
         /// The congestion control wants rate samples.
         const SAMPLED = 1 << 29;
         /// Segments leave one by one, at the congestion control's pace.
@@ -97,6 +101,7 @@ bitflags! {
 
 /// One connection. Sequence variables are those of RFC 9293 section 3.3.1.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Tcb {
     pub(crate) state: State,
     pub(crate) facts: Facts,
@@ -260,16 +265,19 @@ impl Tcb {
         self.facts |= Facts::FIN_QUEUED;
     }
 
+    #[inline]
     pub(crate) fn has(&self, fact: Facts) -> bool {
         self.facts.contains(fact)
     }
 
     /// Bytes and flags sent and not acknowledged.
+    #[inline]
     pub(crate) fn flight(&self) -> u32 {
         self.snd_una.distance_to(self.snd_max)
     }
 
     /// What is left of the window that we advertised.
+    #[inline]
     pub(crate) fn rcv_wnd(&self) -> u32 {
         self.rcv_nxt.distance_to(self.rcv_adv)
     }
@@ -281,11 +289,13 @@ impl Tcb {
 
     /// Our timestamp option for a segment sent now: a millisecond clock with a random origin per
     /// connection (RFC 7323 sections 4.1 and 7.1).
+    #[inline]
     pub(crate) fn timestamps(&self, now: Instant) -> Option<Timestamps> {
         self.has(Facts::TIMESTAMPS).then(|| self.raw_timestamps(now))
     }
 
     /// The same, before it is agreed whether there are any.
+    #[inline]
     pub(crate) fn raw_timestamps(&self, now: Instant) -> Timestamps {
         Timestamps {
             value: timestamp_clock(now).wrapping_add(self.ts_offset),
@@ -295,6 +305,7 @@ impl Tcb {
 
     /// SND.WND, SND.WL1 and SND.WL2 from an acceptable segment; `scale` is zero for a SYN
     /// (RFC 7323 section 2.2).
+    #[inline]
     pub(crate) fn take_window(&mut self, segment: &Segment, scale: u8) {
         self.snd_wnd = u32::from(segment.window) << scale;
         self.snd_wl1 = segment.seq;
@@ -304,6 +315,7 @@ impl Tcb {
 
     /// Remembers the peer's timestamp if the segment spans what we last acknowledged
     /// (RFC 7323 section 4.3, rule 2).
+    #[inline]
     pub(crate) fn take_timestamp(&mut self, segment: &Segment, now: Instant) {
         let Some(timestamps) = segment.options.timestamps else { return };
         let newer = Seq(timestamps.value).at_or_after(Seq(self.ts_recent));

@@ -83,6 +83,11 @@ impl<A: App> Peer<A> {
         self.path.local = local;
     }
 
+    /// Takes a segment, whatever it is; false if none is left.
+    pub(crate) fn take(&mut self) -> bool {
+        self.next().is_some()
+    }
+
     /// Lets the engine act.
     pub(crate) fn act(&mut self) {
         self.turn();

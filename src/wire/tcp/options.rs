@@ -149,7 +149,7 @@ impl Options {
 
     /// Whether nothing but timestamps can be in there: one check for the hot path.
     #[inline]
-    const fn is_plain(&self) -> bool {
+    pub(crate) const fn is_plain(&self) -> bool {
         let handshake = self.mss.is_some() | self.window_scale.is_some() | self.sack_permitted;
         !handshake & self.user_timeout.is_none() & self.sack.is_empty()
     }
