@@ -33,10 +33,14 @@ impl<C> Slot<C> {
     /// now, if it asks: the frames still lie in the queue. Nothing is to be learnt if one of them
     /// was sent twice (Karn's algorithm, RFC 6298 section 3), or SACKed before: then the newest
     /// arrived earlier.
+    #[inline]
     pub(super) fn sample_round_trip<D>(&mut self, io: &Io<D>) {
-        if !self.tcb.wants_rtt() {
-            return;
+        if self.tcb.wants_rtt() {
+            self.take_round_trip(io);
         }
+    }
+
+    fn take_round_trip<D>(&mut self, io: &Io<D>) {
         let mut newest = None;
         let mut at = self.outbox.in_flight.front();
         while let Some(here) = at.some() {

@@ -142,6 +142,10 @@ impl<C> Slot<C> {
     ) {
         self.hop = hop;
         let outcome = self.tcb.predicted_arrives(segment, &io.settings, io.now);
+        if outcome.acked > 0 {
+            self.sample_round_trip(io);
+            self.note_use(outcome.acked, io);
+        }
         self.acknowledged(outcome.acked, io);
         if segment.payload_len == 0 {
             return io.pool.release(frame);

@@ -77,6 +77,7 @@ impl Tcb {
     }
 
     /// Whether the congestion control wants every round trip measured now: while its window grows.
+    #[inline]
     pub(crate) fn wants_rtt(&self) -> bool {
         self.has(Facts::CWND_LIMITED) && self.congestion.wants_rtt()
     }
@@ -240,6 +241,7 @@ impl Tcb {
     }
 
     /// Whether the congestion window is larger than a restart would leave it.
+    #[inline]
     pub(crate) fn cwnd_is_large(&self) -> bool {
         self.congestion.cwnd() > LARGE_SEGMENTS * u32::from(self.snd_mss)
     }
