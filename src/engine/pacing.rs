@@ -1,8 +1,8 @@
 //! Pacing: when the next segment of a connection may leave.
 //!
-//! The timer wheel looks at a connection every 131 µs at best. What is due before the wheel can look
-//! again leaves at once: bursts are of up to two ticks at the connection's rate, 3 kB at 100 Mbit/s,
-//! and no rate is too high for the wheel.
+//! The timer wheel looks at a connection every 131 µs at best. What is due before it can look again
+//! leaves at once: bursts are of up to two ticks at the connection's rate, 3 kB at 100 Mbit/s, and
+//! no rate is too high for the wheel.
 
 use core::time::Duration;
 

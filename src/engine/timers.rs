@@ -95,9 +95,9 @@ impl<A: App, D: Device> Engine<A, D> {
     }
 }
 
-/// Arms the wheel for the connection's earliest deadline, or until when it is `held`. A wheel armed too early is left alone: it
-/// finds nothing due, and is armed anew. Most deadlines are moved away many times before they are
-/// due.
+/// Arms the wheel for the connection's earliest deadline, or until when it is `held`. A wheel armed
+/// too early is left alone: it finds nothing due, and is armed anew. Most deadlines are moved away
+/// many times before they are due.
 pub(super) fn schedule<C>(slot: &mut Slot<C>, index: u32, held: Option<Tick>, wheel: &mut Wheel) {
     let mut first = slot.tcb.next_deadline();
     if let Some(held) = held {
