@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::{Batch, Class, Device, DeviceCounters, Frame, LinkProperties, Pool, Waker};
+use crate::tcp::cookie::Tuple;
 
 /// Frames that one direction holds back at a time.
 const HELD_BACK: usize = 16;
@@ -164,6 +165,18 @@ impl<D: Device> Device for Faulty<D> {
         let held = !self.late_in.is_empty() || !self.late_out.is_empty();
         let timeout = if held { Some(timeout.unwrap_or(soon).min(soon)) } else { timeout };
         self.inner.wait(timeout, waker);
+    }
+
+    fn flood(&mut self, on: bool) {
+        self.inner.flood(on);
+    }
+
+    fn note_flow(&mut self, tuple: &Tuple, known: bool) {
+        self.inner.note_flow(tuple, known);
+    }
+
+    fn may_know(&self, tuple: &Tuple) -> bool {
+        self.inner.may_know(tuple)
     }
 
     fn counters(&self) -> DeviceCounters {

@@ -46,6 +46,8 @@ pub(crate) use record::Marks;
 
 use core::time::Duration;
 
+use crate::tcp::cookie::Tuple;
+
 /// What an engine needs to know of its link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkProperties {
@@ -143,6 +145,24 @@ pub trait Device {
     /// Sleeps until a packet arrives, `waker` wakes us or `timeout` is over (`None`: no limit).
     /// Called after [`Waker::before_sleep`]. A device in memory returns at once.
     fn wait(&mut self, timeout: Option<Duration>, waker: &Waker);
+
+    /// Says whether SYNs come in such numbers that handshakes keep no state; called when that
+    /// changes. A device whose driver can answer with cookies lets it do so from now on, and lets
+    /// it drop what is of no known flow and brings no cookie back. Others do nothing.
+    fn flood(&mut self, on: bool) {
+        let _ = on;
+    }
+
+    /// A flow has state here from now on, or has none any more: the driver must pass its segments.
+    fn note_flow(&mut self, tuple: &Tuple, known: bool) {
+        let _ = (tuple, known);
+    }
+
+    /// Whether the flow may have state on any core; false is certain where flows are noted.
+    fn may_know(&self, tuple: &Tuple) -> bool {
+        let _ = tuple;
+        false
+    }
 
     /// What it counted.
     fn counters(&self) -> DeviceCounters;

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::time::SystemTime;
 
 use super::{Batch, Device, DeviceCounters, Frame, LinkProperties, Pool, Waker};
+use crate::tcp::cookie::Tuple;
 
 /// Magic number of the variant with nanoseconds.
 const MAGIC: u32 = 0xa1b2_3c4d;
@@ -108,6 +109,18 @@ impl<D: Device, W: Write> Device for Tee<D, W> {
             self.end(error);
         }
         self.device.wait(timeout, waker);
+    }
+
+    fn flood(&mut self, on: bool) {
+        self.device.flood(on);
+    }
+
+    fn note_flow(&mut self, tuple: &Tuple, known: bool) {
+        self.device.note_flow(tuple, known);
+    }
+
+    fn may_know(&self, tuple: &Tuple) -> bool {
+        self.device.may_know(tuple)
     }
 
     fn counters(&self) -> DeviceCounters {

@@ -247,7 +247,7 @@ impl<A: App, D: Device> Engine<A, D> {
         if slot.tcb.state == State::TimeWait && why == Close::Finished {
             self.enter_time_wait(index, &slot, hash);
         } else {
-            self.demux.remove(hash, super::Target::Connection(index).to_bits());
+            self.forget_flow(hash, super::Target::Connection(index), &slot.flow);
         }
         match (slot.app.take(), slot.role) {
             (Some(conn), _) => {

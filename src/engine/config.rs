@@ -1,9 +1,11 @@
 //! What an engine is told when it is made: addresses, listeners, limits.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use crate::app::CoreId;
 use crate::tcp::TcpConfig;
+use crate::tcp::cookie::CookieKeys;
 
 /// An address of ours on the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,34 @@ pub enum Overflow {
     Reset,
 }
 
+/// When SYNs are answered with cookies, which keep no state: see [`cookie`](crate::tcp::cookie).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SynCookies {
+    /// Never: a SYN that finds the half-open table full is an [`Overflow`].
+    Off,
+    /// Beyond [`Limits::syn_cookies_at`] half-open connections.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+}
+
+/// Everything about SYN cookies.
+#[derive(Clone, Debug, Default)]
+pub struct CookieConfig {
+    /// When.
+    pub when: SynCookies,
+    /// What to do with an ACK for a listener that brings no valid cookie back, in the two minutes
+    /// after a cookie was sent. At other times it is answered with RST (RFC 9293 section 3.10.7.2).
+    ///
+    /// Default: nothing is said. If the first data segment of a client is lost together with the
+    /// ACK before it, the next one is such an ACK, and a RST would end an honest handshake.
+    pub bad_ack: Overflow,
+    /// The keys, shared with the other cores, with the driver and perhaps with other machines.
+    /// `None`: one key, made from the [secret](EngineConfig::secret).
+    pub keys: Option<Arc<CookieKeys>>,
+}
+
 /// The named maximum of every table, queue and loop of one engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -40,6 +70,8 @@ pub struct Limits {
     pub connections: u32,
     /// Connections whose handshake is not complete.
     pub half_open: u32,
+    /// Half-open connections from which on SYNs are answered with cookies, if they may be.
+    pub syn_cookies_at: u32,
     /// Connections that are established and wait for `on_open`, per listener.
     pub backlog: u32,
     /// Connections in TIME-WAIT; the oldest makes room.
@@ -64,6 +96,7 @@ impl Default for Limits {
         Limits {
             connections: 65_536,
             half_open: 4_096,
+            syn_cookies_at: 2_048,
             backlog: 1_024,
             time_wait: 65_536,
             batch: 64,
@@ -93,6 +126,8 @@ pub struct EngineConfig {
     pub ephemeral_ports: core::ops::RangeInclusive<u16>,
     /// What happens when a queue is full.
     pub overflow: Overflow,
+    /// When handshakes keep no state.
+    pub cookies: CookieConfig,
     /// The protocol's settings.
     pub tcp: TcpConfig,
     /// The maxima.
@@ -112,6 +147,7 @@ impl EngineConfig {
             listeners: Vec::new(),
             ephemeral_ports: 49_152..=65_535,
             overflow: Overflow::default(),
+            cookies: CookieConfig::default(),
             tcp: TcpConfig::default(),
             limits: Limits::default(),
             secret,

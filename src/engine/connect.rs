@@ -51,7 +51,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let hop = self.hop_to(local, remote);
         let role = Role::Connected { token: request.token };
         let index = self.slots.insert(|id| new_slot(tcb, flow, hop, id, role))?;
-        if self.demux.insert(hash, Target::Connection(index).to_bits()).is_err() {
+        if !self.know_flow(hash, Target::Connection(index), &flow) {
             self.slots.remove(index);
             return None;
         }

@@ -29,6 +29,12 @@ pub enum Counter {
     BytesSent,
     /// SYNs received for a listener of ours.
     SynsReceived,
+    /// SYNs answered with a cookie.
+    SynCookiesSent,
+    /// Connections made from a cookie that came back.
+    SynCookiesReceived,
+    /// Dropped: ACK for a listener that was to bring a cookie back, but an invalid one or too old.
+    SynCookiesFailed,
     /// Connections opened (`on_open` accepted them).
     ConnectionsAccepted,
     /// Connections that we opened.

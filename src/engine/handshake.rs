@@ -1,6 +1,7 @@
 //! LISTEN, half-open connections and TIME-WAIT: segments for what has no slot.
 
 use super::config::Overflow;
+use super::cookies::tuple;
 use super::counters::Counter;
 use super::flow::{Flow, Hop};
 use super::io::Fields;
@@ -21,8 +22,8 @@ use crate::wire::tcp::{Flags, Options, Segment};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HalfOpenEntry {
     pub(super) flow: Flow,
-    hop: Hop,
-    state: HalfOpen,
+    pub(super) hop: Hop,
+    pub(super) state: HalfOpen,
 }
 
 impl<A: App, D: Device> Engine<A, D> {
@@ -36,6 +37,14 @@ impl<A: App, D: Device> Engine<A, D> {
         hash: u64,
     ) {
         let listens = self.listens(flow.local, flow.local_port);
+        let frame = if listens && !self.stray {
+            match self.cookie_arrives(frame, segment, flow, hop, hash) {
+                Some(frame) => frame,
+                None => return,
+            }
+        } else {
+            frame
+        };
         let verdict = listens.then(|| stateless::listen(segment));
         if verdict == Some(stateless::Listen::Syn) && !self.stray {
             self.io.pool.release(frame);
@@ -46,6 +55,7 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         self.io.pool.release(frame);
         let reset = match verdict {
+            Some(stateless::Listen::Reset(_)) if self.cookie_fails() => return,
             Some(stateless::Listen::Reset(reset)) => Some(reset),
             Some(_) => None,
             None => stateless::closed(segment),
@@ -65,16 +75,19 @@ impl<A: App, D: Device> Engine<A, D> {
             // RFC 9293 section 3.9.2.3, MUST-63; the others are told from the address alone.
             return self.io.counters.inc(Counter::DropNotOurs);
         }
-        let io = &mut self.io;
-        io.counters.inc(Counter::SynsReceived);
+        self.io.counters.inc(Counter::SynsReceived);
         if self.draining || self.commands.accept_paused {
-            io.counters.inc(Counter::DropPaused);
+            self.io.counters.inc(Counter::DropPaused);
             return;
         }
+        if self.wants_cookie(after) {
+            return self.send_cookie(syn, flow, hop, after);
+        }
         if self.half_open.is_full() {
-            io.counters.inc(Counter::DropHalfOpenFull);
+            self.io.counters.inc(Counter::DropHalfOpenFull);
             return self.overflow(syn, flow, hop);
         }
+        let io = &self.io;
         let local = io.locals[usize::from(flow.local)].cidr.addr.0;
         let (port, remote, remote_port) = (flow.local_port, flow.remote.0, flow.remote_port);
         let mut iss = Seq(self.isn.isn(io.now, local, port, remote, remote_port));
@@ -82,11 +95,11 @@ impl<A: App, D: Device> Engine<A, D> {
             // RFC 1122 section 4.2.2.13: above everything that the earlier connection used.
             iss = after + 1;
         }
-        let ts_offset = self.isn.timestamp_offset(local, port, remote, remote_port);
+        let ts_offset = self.cookies.timestamp_offset(&tuple(flow, io), io.now);
         let state = HalfOpen::new(syn, iss, ts_offset, &io.offer(flow.remote), io.now);
         let entry = HalfOpenEntry { flow: *flow, hop, state };
         let Some(index) = self.half_open.insert(entry) else { return };
-        if self.demux.insert(hash, Target::HalfOpen(index).to_bits()).is_err() {
+        if !self.know_flow(hash, Target::HalfOpen(index), flow) {
             self.half_open.remove(index);
             self.io.counters.inc(Counter::DropHalfOpenFull);
             return;
@@ -96,7 +109,7 @@ impl<A: App, D: Device> Engine<A, D> {
         self.send_syn_ack(&entry);
     }
 
-    fn overflow(&mut self, segment: &Segment, flow: &Flow, hop: Hop) {
+    pub(super) fn overflow(&mut self, segment: &Segment, flow: &Flow, hop: Hop) {
         if self.config.overflow == Overflow::Reset
             && self.io.may_reply()
             && let Some(reset) = stateless::closed(segment)
@@ -105,7 +118,7 @@ impl<A: App, D: Device> Engine<A, D> {
         }
     }
 
-    fn send_syn_ack(&mut self, entry: &HalfOpenEntry) {
+    pub(super) fn send_syn_ack(&mut self, entry: &HalfOpenEntry) {
         let offer = self.io.offer(entry.flow.remote);
         let fields = Fields {
             seq: entry.state.iss,
@@ -190,8 +203,9 @@ impl<A: App, D: Device> Engine<A, D> {
 
     pub(super) fn forget_half_open(&mut self, index: u32, hash: u64) {
         self.half_open_wheel.cancel(index);
-        self.demux.remove(hash, Target::HalfOpen(index).to_bits());
-        self.half_open.remove(index);
+        if let Some(entry) = self.half_open.remove(index) {
+            self.forget_flow(hash, Target::HalfOpen(index), &entry.flow);
+        }
     }
 
     /// The third segment: the half-open entry becomes a connection in the accept queue.
@@ -204,15 +218,7 @@ impl<A: App, D: Device> Engine<A, D> {
         hop: Hop,
         hash: u64,
     ) {
-        let full = self.accept_queue.len() >= self.config.limits.backlog as usize;
-        let refused = if full {
-            Some(Counter::DropBacklogFull)
-        } else if self.slots.is_full() {
-            Some(Counter::DropConnectionsFull)
-        } else {
-            None
-        };
-        if let Some(counter) = refused {
+        if let Some(counter) = self.refusal() {
             self.io.counters.inc(counter);
             self.io.pool.release(frame);
             if self.config.overflow == Overflow::Reset {
@@ -221,11 +227,7 @@ impl<A: App, D: Device> Engine<A, D> {
             }
             return;
         }
-        let io = &mut self.io;
-        let offer = io.offer(entry.flow.remote);
-        let window = u32::from(syn_window(io.settings.config.receive_buffer));
-        let tcb = entry.state.accept(segment, window, &offer, &io.settings, io.now);
-        let made = self.slots.insert(|id| new_slot(tcb, entry.flow, hop, id, Role::Accepted));
+        let made = self.accepted_slot(entry, segment, hop);
         let Some(slot) = made else { return self.io.pool.release(frame) };
         let (old, new) = (Target::HalfOpen(index), Target::Connection(slot));
         self.demux.replace(hash, old.to_bits(), new.to_bits());
@@ -233,6 +235,31 @@ impl<A: App, D: Device> Engine<A, D> {
         self.half_open.remove(index);
         self.accept_queue.push_back(slot);
         self.connection_arrives(slot, frame, segment, hop);
+    }
+
+    /// Why no connection can be accepted now.
+    pub(super) fn refusal(&self) -> Option<Counter> {
+        if self.accept_queue.len() >= self.config.limits.backlog as usize {
+            Some(Counter::DropBacklogFull)
+        } else if self.slots.is_full() {
+            Some(Counter::DropConnectionsFull)
+        } else {
+            None
+        }
+    }
+
+    /// A slot for the connection that `segment` completes.
+    pub(super) fn accepted_slot(
+        &mut self,
+        entry: &HalfOpenEntry,
+        segment: &Segment,
+        hop: Hop,
+    ) -> Option<u32> {
+        let io = &mut self.io;
+        let offer = io.offer(entry.flow.remote);
+        let window = u32::from(syn_window(io.settings.config.receive_buffer));
+        let tcb = entry.state.accept(segment, window, &offer, &io.settings, io.now);
+        self.slots.insert(|id| new_slot(tcb, entry.flow, hop, id, Role::Accepted))
     }
 
     pub(super) fn time_wait_arrives(
@@ -288,8 +315,10 @@ impl<A: App, D: Device> Engine<A, D> {
     }
 
     pub(super) fn forget_time_wait(&mut self, index: u32, hash: u64) {
-        self.demux.remove(hash, Target::TimeWait(index).to_bits());
-        self.time_wait.remove(index);
+        if let Some(waiting) = self.time_wait.get(index).copied() {
+            self.forget_flow(hash, Target::TimeWait(index), &waiting.flow);
+            self.time_wait.remove(index);
+        }
     }
 
     fn time_wait_end(&self) -> Tick {
@@ -315,9 +344,7 @@ impl<A: App, D: Device> Engine<A, D> {
             Some(new) => {
                 self.demux.replace(hash, old, Target::TimeWait(new).to_bits());
             }
-            None => {
-                self.demux.remove(hash, old);
-            }
+            None => self.forget_flow(hash, Target::Connection(index), &slot.flow),
         }
     }
 

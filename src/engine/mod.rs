@@ -9,6 +9,7 @@
 //! | `turn` | the turn, and the passes over the batch |
 //! | `segments` | a segment and its connection |
 //! | `handshake` | listeners, half-open connections, TIME-WAIT |
+//! | `cookies` | handshakes without state, and the driver's help against floods |
 //! | `callbacks` | calling the application, and what it asked for |
 //! | `scoreboard` | which segments the peer has, which are lost |
 //! | `samples` | what an ACK tells of the path |
@@ -29,6 +30,7 @@ mod blocks;
 mod callbacks;
 mod config;
 mod connect;
+mod cookies;
 mod counters;
 mod demux;
 mod ecn;
@@ -55,7 +57,7 @@ mod turn;
 mod validation;
 pub(crate) mod wheel;
 
-pub use config::{EngineConfig, Limits, Listen, LocalAddress, Overflow};
+pub use config::{CookieConfig, EngineConfig, Limits, Listen, LocalAddress, Overflow, SynCookies};
 pub use counters::{Counter, Counters};
 pub use info::ConnInfo;
 pub use turn::Turn;
@@ -73,6 +75,7 @@ use crate::tcp::isn::IsnGenerator;
 use crate::time::{Instant, Tick};
 use crate::wire::{Addr, Cidr};
 
+use cookies::Cookies;
 use demux::Demux;
 use flow_hash::FlowHash;
 use handshake::HalfOpenEntry;
@@ -94,6 +97,7 @@ pub struct Engine<A: App, D> {
     demux: Demux,
     hash: FlowHash,
     isn: IsnGenerator,
+    cookies: Cookies,
     slots: Slots<A::Conn>,
     wheel: Wheel,
     half_open: Slab<HalfOpenEntry>,
@@ -142,6 +146,7 @@ impl<A: App, D: Device> Engine<A, D> {
             demux: Demux::new(entries),
             hash: FlowHash::new(flow_key),
             isn: IsnGenerator::new(isn_key),
+            cookies: Cookies::new(&config),
             slots: Slots::new(config.core, limits.connections),
             wheel: Wheel::new(limits.connections as usize, origin),
             half_open: Slab::new(limits.half_open),

@@ -47,6 +47,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let returned = self.take_returned();
         self.ready.append(&mut self.blocked);
         self.feed_starved();
+        self.look_for_floods();
         let accepted = self.accept();
         let called = self.call_back();
         let connected = self.run_on_turn();

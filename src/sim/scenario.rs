@@ -12,7 +12,7 @@ use super::violation::Violation;
 use super::workload::{Planned, Workload};
 use crate::app::Close;
 use crate::device::PoolConfig;
-use crate::engine::{Counter, EngineConfig, Listen, LocalAddress};
+use crate::engine::{Counter, EngineConfig, Listen, LocalAddress, SynCookies};
 use crate::tcp::Ecn;
 use crate::tcp::congestion::Algorithm;
 use crate::time::Instant;
@@ -176,6 +176,14 @@ impl Scenario {
         self.check_marks(&mut summary)?;
         let finished = summary.closes[Close::Finished as usize];
         let others = summary.closes.iter().sum::<u32>() - finished;
+        let cookies = |host| self.simulation.engine(host).counters().get(Counter::SynCookiesSent);
+        let forgotten = match self.hosts.iter().any(|host| cookies(*host) > 0) {
+            // A client that waits to be spoken to, and whose ACK was lost with the cookie in it:
+            // the server knows nothing of it (RFC 4987 section 3.6).
+            true => summary.closes[Close::TimedOut as usize],
+            false => 0,
+        };
+        let others = others - forgotten;
         if self.mild && others > 0 {
             let what = format!("a mild network, and seed {} ends so: {summary:?}", self.seed);
             return Err(Violation::Unfinished { now: self.simulation.now(), what });
@@ -317,6 +325,13 @@ impl World {
         engine.limits.half_open = 32;
         engine.limits.time_wait = 64;
         engine.limits.batch = *rng.pick(&[1, 3, 64]);
+        // From the secret, which is drawn anyway: seeds keep their worlds.
+        engine.cookies.when = match secret[0] % 4 {
+            0 => SynCookies::Always,
+            1 => SynCookies::Off,
+            _ => SynCookies::Auto,
+        };
+        engine.limits.syn_cookies_at = u32::from(secret[1] % 8);
         self.tcp(rng, &mut engine);
         // Not drawn: what a seed draws otherwise stays what it was.
         let choice = (self.limits.seed >> (8 * index)) as usize % Algorithm::ALL.len();
@@ -338,7 +353,9 @@ impl World {
         tcp.delayed_ack = Duration::from_millis(*rng.pick(&[0, 1, 40, 200]));
         tcp.timestamps = rng.chance(600_000);
         tcp.window_scaling = rng.chance(600_000);
-        tcp.time_wait = Duration::from_secs(*rng.pick(&[1, 60]));
+        // Longer than the first timeout of a peer that has no sample: 1 s after a cookie, 3 s after
+        // a lost SYN-ACK.
+        tcp.time_wait = Duration::from_secs(*rng.pick(&[4, 60]));
         // A peer that backs off may be silent for minutes after our FIN.
         tcp.fin_wait_2 = Duration::from_secs(600);
         // A lost RST must not leave the other end waiting for ever.

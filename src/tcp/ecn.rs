@@ -14,6 +14,7 @@ use core::str::FromStr;
 use bitflags::bitflags;
 
 use super::congestion::{Algorithm, CongestionControl};
+use super::cookie;
 use super::outcome::Outcome;
 use super::tcb::{Facts, Tcb};
 use crate::time::Instant;
@@ -196,6 +197,26 @@ impl EcnFacts {
             _ => Feedback::None,
         };
         EcnFacts::of(asked.min(ecn.accepts())).with_syn_ecn(syn.ecn)
+    }
+
+    /// What a cookie keeps of it.
+    pub(super) fn in_cookie(self) -> cookie::Ecn {
+        if self.contains(EcnFacts::CLASSIC) {
+            cookie::Ecn::Classic
+        } else if self.contains(EcnFacts::ACCURATE) {
+            cookie::Ecn::Accurate
+        } else {
+            cookie::Ecn::None
+        }
+    }
+
+    /// From what a cookie has kept.
+    pub(super) fn from_cookie(kept: cookie::Ecn, ecn: Ecn) -> EcnFacts {
+        EcnFacts::of(match kept {
+            cookie::Ecn::Classic if ecn.accepts() >= Feedback::Classic => Feedback::Classic,
+            cookie::Ecn::Accurate if ecn.accepts() == Feedback::Accurate => Feedback::Accurate,
+            _ => Feedback::None,
+        })
     }
 
     /// A repeated SYN asks for another kind of feedback: no honest peer does, and the two would

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::cookie::{self, CookieKeys, Decoded, Remembered, Tuple};
 use super::ecn::EcnFacts;
 use super::negotiate::{Agreed, LocalOffer};
 use super::outcome::{Answer, Drop};
@@ -24,6 +25,8 @@ pub(crate) struct HalfOpen {
     /// SYN-ACK retransmissions.
     tries: u8,
     ecn: EcnFacts,
+    /// Nobody knows when the SYN-ACK was sent: it held a cookie.
+    from_cookie: bool,
 }
 
 /// What a segment means to a half-open connection.
@@ -58,7 +61,59 @@ impl HalfOpen {
             agreed: Agreed::new(offer, &syn.options, syn.dst.is_v4()),
             tries: 0,
             ecn: EcnFacts::answering(syn, offer.ecn),
+            from_cookie: false,
         }
+    }
+
+    /// The same, for a SYN-ACK that holds a [cookie] and after which nothing is kept.
+    pub(crate) fn in_cookie(
+        syn: &Segment,
+        keys: &CookieKeys,
+        tuple: &Tuple,
+        offer: &LocalOffer,
+        now: Instant,
+    ) -> HalfOpen {
+        let is_v4 = syn.dst.is_v4();
+        let ecn = EcnFacts::answering(syn, offer.ecn);
+        let agreed = Agreed::new(offer, &syn.options, is_v4);
+        let remembered = Remembered { ecn: ecn.in_cookie(), ..agreed.remembered() };
+        let kept = remembered.kept(is_v4);
+        let cookie = cookie::encode(keys, tuple, syn.seq, &remembered, keys.unix_ms(now));
+        let value = cookie.timestamp.unwrap_or(0);
+        let ts_offset = value.wrapping_sub(timestamp_clock(now));
+        let agreed = Agreed::from_cookie(offer, &kept);
+        let ecn = if kept.ecn == remembered.ecn { ecn } else { EcnFacts::empty() };
+        HalfOpen { agreed, ecn, ..HalfOpen::new(syn, cookie.isn, ts_offset, offer, now) }
+    }
+
+    /// What the segment that brings a [cookie] back was preceded by; `None` if it brings none.
+    pub(crate) fn from_cookie(
+        segment: &Segment,
+        keys: &CookieKeys,
+        tuple: &Tuple,
+        offer: &LocalOffer,
+        now: Instant,
+    ) -> Option<HalfOpen> {
+        let timestamps = segment.options.timestamps;
+        let (irs, iss) = (segment.seq - 1, segment.ack - 1);
+        let (echo, at) = (timestamps.map(|timestamps| timestamps.echo), keys.unix_ms(now));
+        let Decoded { remembered, timestamp_origin } =
+            cookie::decode(keys, tuple, irs, iss, echo, at)?;
+        let offset = timestamp_origin.wrapping_add(keys.unix_ms_at_zero() as u32);
+        // The clock of the machine that made the cookie may be ahead of ours.
+        let clock = Seq(timestamp_clock(now).wrapping_add(offset));
+        let behind = echo.map_or(0, |echo| clock.distance_to(clock.max(Seq(echo))));
+        Some(HalfOpen {
+            iss,
+            irs,
+            ts_recent: timestamps.map_or(0, |timestamps| timestamps.value),
+            ts_offset: offset.wrapping_add(behind),
+            agreed: Agreed::from_cookie(offer, &remembered),
+            sent_us: 0,
+            tries: 0,
+            ecn: EcnFacts::from_cookie(remembered.ecn, offer.ecn),
+            from_cookie: true,
+        })
     }
 
     /// Control bits of our SYN-ACK.
@@ -177,7 +232,7 @@ impl HalfOpen {
             tcb.facts |= Facts::TS_RECENT;
         }
         // Karn: the handshake is a measurement only if the SYN-ACK was sent once.
-        tcb.facts.set(Facts::TIMING, self.tries == 0);
+        tcb.facts.set(Facts::TIMING, self.tries == 0 && !self.from_cookie);
         tcb.rtt_started_us = self.sent_us;
         tcb.acknowledge_syn(segment, settings, now);
         let scale = tcb.snd_scale;

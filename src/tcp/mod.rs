@@ -13,6 +13,7 @@
 
 mod config;
 pub mod congestion;
+pub mod cookie;
 pub mod delivery_rate;
 mod ecn;
 mod half_open;

@@ -1,6 +1,7 @@
 //! What the two SYNs agree on: segment size, window scaling, timestamps.
 
 use super::config::TcpConfig;
+use super::cookie::{self, Remembered};
 use super::ecn::Ecn;
 use crate::wire::tcp::{Options, Timestamps};
 
@@ -82,6 +83,28 @@ impl Agreed {
             window_scaling: offer.window_scale.is_some() && peer.window_scale.is_some(),
             timestamps: offer.timestamps && peer.timestamps.is_some(),
             sack: offer.sack && peer.sack_permitted,
+        }
+    }
+
+    /// What a cookie has to keep, but for ECN.
+    pub(crate) fn remembered(&self) -> Remembered {
+        Remembered {
+            mss: self.peer_mss,
+            window_scale: self.window_scaling.then_some(self.peer_scale),
+            sack: self.sack,
+            ecn: cookie::Ecn::None,
+            timestamps: self.timestamps,
+        }
+    }
+
+    /// From what a cookie has kept.
+    pub(crate) fn from_cookie(offer: &LocalOffer, kept: &Remembered) -> Agreed {
+        Agreed {
+            peer_mss: kept.mss.max(MIN_MSS),
+            peer_scale: kept.window_scale.unwrap_or(0),
+            window_scaling: offer.window_scale.is_some() && kept.window_scale.is_some(),
+            timestamps: offer.timestamps && kept.timestamps,
+            sack: offer.sack && kept.sack,
         }
     }
 }

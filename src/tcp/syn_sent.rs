@@ -70,7 +70,7 @@ impl Tcb {
             let rtt = now.micros32().wrapping_sub(self.rtt_started_us);
             self.rtt.sample(rtt, &settings.rto);
             self.facts -= Facts::TIMING;
-        } else {
+        } else if self.tries > 0 {
             self.rtt.after_syn_loss(&settings.rto);
         }
         // A peer that never says anything more may be gone: keep-alive starts here.

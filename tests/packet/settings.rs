@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sidestep::engine::{CookieConfig, Overflow, SynCookies};
 use sidestep::tcp::{Ecn, TcpConfig, UserTimeoutLimits};
 
 use super::ast::{Action, Arg, Call, Script};
@@ -16,6 +17,7 @@ pub(crate) struct Settings {
     /// Of IPv4; that of IPv6 is 20 more, so that a script's segment sizes hold for both.
     pub(crate) mtu: u16,
     pub(crate) tcp: TcpConfig,
+    pub(crate) cookies: CookieConfig,
     pub(crate) keep_alive_idle: Duration,
     keep_alive: bool,
 }
@@ -28,6 +30,7 @@ impl Default for Settings {
             tolerance: Duration::from_millis(4),
             mtu: 1_500,
             tcp,
+            cookies: CookieConfig::default(),
             keep_alive_idle: Duration::from_secs(7_200),
             keep_alive: false,
         }
@@ -117,6 +120,13 @@ impl Settings {
             "tcp_timestamps" => tcp.timestamps = value != 0,
             "tcp_window_scaling" => tcp.window_scaling = value != 0,
             "tcp_sack" => tcp.sack = value != 0,
+            "tcp_syncookies" => {
+                let modes = [SynCookies::Off, SynCookies::Auto, SynCookies::Always];
+                self.cookies.when = modes[value.min(2) as usize];
+            }
+            "net.sidestep.reset_bad_cookies" if value != 0 => {
+                self.cookies.bad_ack = Overflow::Reset;
+            }
             "tcp_ecn" => {
                 let known = Ecn::ALL.get(value as usize);
                 tcp.ecn = *known.ok_or(format!("tcp_ecn={value} means nothing"))?;

@@ -39,6 +39,7 @@ impl World {
         config.addresses.push(LocalAddress { ip, prefix_len, owned: true });
         config.neighbours.push((path.remote.ip(), path.remote_mac));
         config.tcp = settings.tcp;
+        config.cookies = settings.cookies.clone();
         if listen {
             config.listeners.push(Listen { at: path.local });
         }
