@@ -8,6 +8,7 @@ use std::time::Duration;
 use packet::Peer;
 use segments::path::Family;
 use sidestep::app::{App, Close, Notice, Peer as Remote, Refuse, Rx, RxBuf, Tx};
+use sidestep::device::PoolConfig;
 
 /// What the application is to do, and what happened to it.
 #[derive(Default)]
@@ -156,6 +157,20 @@ fn on_close_names_a_reset_and_comes_once() {
         peer.expect_nothing();
         assert_eq!(peer.engine.app().closed, [Close::Reset]);
     });
+}
+
+#[test]
+fn a_burst_that_fills_the_pool_is_kept_from_its_front() {
+    let frames = PoolConfig { frames: 24, frame_size: 2_048, reserve: 8, huge_pages: false };
+    for family in Family::BOTH {
+        let app = Probe { takes: usize::MAX, ..Probe::default() };
+        let mut peer = Peer::with_frames(frames, family, app, |_| {});
+        peer.handshake();
+        // While they are looked at, all frames are in hand or of the reserve.
+        let segment = |i: u32| format!("P. {}:{}(10) ack 1 win 65535", 1 + 10 * i, 11 + 10 * i);
+        peer.burst(&(0..16).map(segment).collect::<Vec<_>>());
+        assert_eq!(peer.engine.app().offered, [160], "over {}", family.name());
+    }
 }
 
 #[test]

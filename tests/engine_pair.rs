@@ -3,6 +3,7 @@
 use sidestep::app::{App, Close, Core, Peer, Refuse, Rx, Tx};
 use sidestep::device::{Place, Pool, PoolConfig, Port, VirtualDevice};
 use sidestep::engine::{Counter, Engine, EngineConfig, Listen, LocalAddress};
+use sidestep::tcp::Ecn;
 use sidestep::time::Instant;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -278,4 +279,39 @@ fn loss_is_repaired_without_waiting() {
     let sum = |c| client.counters().get(c) + server.counters().get(c);
     let (again, timeouts) = (sum(Counter::Retransmissions), sum(Counter::RetransmissionTimeouts));
     assert!(again > 50 && timeouts * 10 < again, "{again} retransmissions, {timeouts} timeouts");
+}
+
+/// The question for the neighbour's address is lost, not the SYN, which hadn't left: it asks for
+/// ECN, as a SYN that was lost no longer may (RFC 3168 section 6.1.1.1).
+#[test]
+fn a_lost_question_for_the_way_is_no_lost_syn() {
+    let at: SocketAddr = "10.9.0.1:7".parse().expect("an address");
+    let (device, server_port) = VirtualDevice::new(pool(), [2, 0, 0, 0, 0, 1], 1_500);
+    let server_config = config("10.9.0.1", 1);
+    let mut server = Engine::standalone(server_config, device, Echo::default()).expect("engine");
+    let (device, client_port) = VirtualDevice::new(pool(), [2, 0, 0, 0, 0, 2], 1_500);
+    let client = Client { server: at, connected: false, closed: Vec::new(), total: 1 };
+    let mut client_config = config("10.9.0.2", 2);
+    client_config.tcp.ecn = Ecn::Classic;
+    let mut client = Engine::standalone(client_config, device, client).expect("engine");
+    let mut now = Instant::ZERO;
+    client.turn(now);
+    let lost = client_port.receive().expect("a question");
+    assert_eq!(lost[12..14], [8, 6], "ARP");
+    for _ in 0..100 {
+        let next = client.turn(now).next_deadline.expect("a timer");
+        while let Some(packet) = client_port.receive() {
+            if packet[12..14] == [8, 0] {
+                const SYN_ECE_CWR: u8 = 0xc2;
+                assert_eq!(packet[14 + 20 + 13], SYN_ECE_CWR);
+                return;
+            }
+            server_port.send(&packet);
+        }
+        server.turn(now);
+        if !pump(&server_port, &client_port) {
+            now = next.max(now);
+        }
+    }
+    panic!("no SYN came");
 }

@@ -108,12 +108,14 @@ fn a_thousand_worlds_keep_every_promise() {
 }
 
 /// Worlds beyond the first thousand that once broke a promise, and what it was.
-const ONCE_BROKEN: [(u64, &str); 5] = [
+const ONCE_BROKEN: [(u64, &str); 7] = [
     (1_080, "a line's rest held the frame that the next bytes needed"),
     (2_951, "what filled a hole was dropped for want of frames"),
     (3_329, "a buffer holding most frames waited for frames"),
     (5_065, "as 2951"),
     (5_845, "as 2951"),
+    (9_386, "a burst was dropped from its front for want of frames, again and again"),
+    (12_818, "as 9386"),
 ];
 
 #[test]

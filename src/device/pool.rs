@@ -173,10 +173,10 @@ impl Pool {
         self.0.data_floor
     }
 
-    /// Free frames that a received payload may stay in.
+    /// Free frames that only what is no payload may take.
     #[inline]
-    pub(crate) fn free_for_receive(&self) -> u32 {
-        self.0.free.get().saturating_sub(self.0.reserve)
+    pub(crate) fn reserve(&self) -> u32 {
+        self.0.reserve
     }
 
     /// How often [`Pool::alloc`] had nothing to give.

@@ -244,7 +244,7 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         slot.forget_validation(&mut self.io);
         slot.forget_pace(&mut self.io);
-        if slot.tcb.state == State::TimeWait && why == Close::Finished {
+        if slot.tcb.state == State::TimeWait && matches!(why, Close::Finished | Close::Aborted) {
             self.enter_time_wait(index, &slot, hash);
         } else {
             self.forget_flow(hash, super::Target::Connection(index), &slot.flow);
@@ -264,7 +264,10 @@ impl<C> Slot<C> {
     /// What a callback asked for.
     pub(super) fn carry_out<D: Device>(&mut self, commands: Commands, io: &mut super::io::Io<D>) {
         if commands.abort && self.over.is_none() {
-            self.send_abort(io);
+            // RFC 9293 section 3.10.5: in TIME-WAIT nobody is left to be told.
+            if self.tcb.state != State::TimeWait {
+                self.send_abort(io);
+            }
             self.over = Some(Close::Aborted);
             return;
         }

@@ -23,6 +23,10 @@ pub enum Counter {
     RetransmissionTimeouts,
     /// Losses repaired without a timeout.
     FastRetransmits,
+    /// Retransmission timeouts for which nothing was lost (RFC 3522, RFC 5682, DSACK).
+    SpuriousTimeouts,
+    /// Reductions of the congestion window taken back, since nothing was lost.
+    UndoneReductions,
     /// Payload bytes delivered in order.
     BytesReceived,
     /// Payload bytes sent for the first time.

@@ -26,6 +26,7 @@ impl<C> Slot<C> {
             let reports = segment.flags.contains(Flags::ECE);
             let marked = self.tcb.classic_marked(segment, delivered);
             if marked > 0 {
+                self.reduction_stands(io);
                 io.counters.inc(Counter::CongestionMarksReported);
             }
             if self.tcb.take_marks(outcome, delivered, marked, reports, io.now) {

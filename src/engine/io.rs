@@ -52,6 +52,8 @@ pub(crate) struct Io<D> {
     pub(crate) locals: Vec<Local>,
     pub(crate) settings: Settings,
     pub(crate) now: Instant,
+    /// Frames of the batch in hand that nobody has looked at yet.
+    pub(crate) unprocessed: u32,
     mac: Mac,
     offer_v4: LocalOffer,
     offer_v6: LocalOffer,
@@ -86,6 +88,7 @@ impl<D: Device> Io<D> {
             counters: Counters::new(),
             locals,
             now: Instant::ZERO,
+            unprocessed: 0,
             mac: Mac(link.mac),
             offer_v4: LocalOffer::new(&settings.config, mtu, true),
             offer_v6: LocalOffer::new(&settings.config, mtu, false),
@@ -112,6 +115,12 @@ impl<D: Device> Io<D> {
         self.offer_v6 = LocalOffer::new(&settings.config, mtu, false);
         self.settings = settings;
         self.samples.prepare(&self.settings, &self.pool);
+    }
+
+    /// Whether a received payload may stay in its frame. What waits behind it in the batch counts
+    /// as free, or a burst would be dropped from its front, and so would be its repetition.
+    pub(crate) fn may_receive(&self) -> bool {
+        self.pool.free() + self.unprocessed > self.pool.reserve()
     }
 
     pub(crate) fn mac(&self) -> Mac {

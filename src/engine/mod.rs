@@ -54,6 +54,7 @@ mod strays;
 mod time_wait_table;
 mod timers;
 mod turn;
+mod undo;
 mod validation;
 pub(crate) mod wheel;
 

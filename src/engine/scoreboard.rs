@@ -10,6 +10,7 @@ use super::counters::Counter;
 use super::io::Io;
 use super::send::Sent as Sending;
 use super::slots::Slot;
+use super::undo::Progress;
 use crate::device::{Device, Frame, FrameRef, Marks, Place, Pool};
 use crate::tcp::rack::{Loss, Sent};
 use crate::tcp::{self, Facts, Recovery};
@@ -20,8 +21,11 @@ impl<C> Slot<C> {
     /// What the ACK in hand acknowledges has arrived: to be called before its frames go, with
     /// SND.UNA already there.
     pub(super) fn note_acknowledged<D: Device>(&mut self, io: &mut Io<D>) {
-        let Some(index) = self.recovery else { return };
+        let Some(index) = self.recovery.filter(|_| self.tcb.has(Facts::SACK)) else { return };
         let Some(mut recovery) = io.recoveries.get(index).copied() else { return };
+        if recovery.is_at_rest(&self.tcb) {
+            return;
+        }
         let mut at = self.outbox.in_flight.front();
         while let Some(here) = at.some() {
             let (sent, len, marks) = sent(&io.pool, here);
@@ -69,12 +73,9 @@ impl<C> Slot<C> {
         advanced: bool,
         io: &mut Io<D>,
     ) {
-        if !self.tcb.has(Facts::SACK) {
-            return;
-        }
         let una = self.tcb.snd_una;
         if !segment.options.sack.is_empty() {
-            if tcp::reports_duplicate(segment) {
+            if tcp::reported_duplicate(segment).is_some() {
                 self.tcb.duplicate_reported();
             }
             let new = segment.options.sack.iter().any(|(_, right)| right.after(una));
@@ -90,10 +91,23 @@ impl<C> Slot<C> {
                 self.mark_sacked(left, right, &mut recovery, io);
             }
         }
-        self.find_losses(&mut recovery, io);
-        recovery.conclude(advanced, self.outbox.in_flight.bytes(), &mut self.tcb);
+        let delivered = recovery.delivered > 0;
+        self.judge(segment, Progress { advanced, delivered, duplicate: false }, &mut recovery, io);
+        if !recovery.is_at_rest(&self.tcb) {
+            self.find_losses(&mut recovery, io);
+            recovery.conclude(advanced, self.outbox.in_flight.bytes(), &mut self.tcb);
+        }
         if recovery.is_over(&self.tcb) {
             self.tcb.facts -= Facts::REORDER_ARMED;
+            recovery.rest();
+        }
+        self.keep_or_drop(index, recovery, io);
+    }
+
+    /// Drops what says nothing any more.
+    pub(super) fn keep_or_drop<D>(&mut self, index: u32, recovery: Recovery, io: &mut Io<D>) {
+        let over = recovery.is_over(&self.tcb) || !self.tcb.has(Facts::SACK);
+        if over && recovery.episode.is_none() {
             io.recoveries.remove(index);
             self.recovery = None;
         } else {
@@ -200,7 +214,7 @@ impl<C> Slot<C> {
         let first = self.outbox.in_flight.front();
         // RFC 2018 section 8: a peer that SACKed what it does not acknowledge has thrown it away.
         let reneged = io.pool.marks(first).contains(Marks::SACKED);
-        let window = recovery.window_us(&self.tcb);
+        let window = recovery.window_before_us(&self.tcb);
         (recovery.sacked, recovery.sacked_segments, recovery.lost) = (0, 0, 0);
         let (mut at, mut adjacent) = (first, false);
         while let Some(here) = at.some() {
@@ -223,7 +237,7 @@ impl<C> Slot<C> {
             io.pool.set_marks(here, marks);
             at = io.pool.next(here);
         }
-        self.tcb.facts |= Facts::TIMED_OUT;
+        recovery.resend = true;
         self.tcb.facts -= Facts::REORDER_ARMED;
         self.keep(index, recovery, io);
         true
@@ -240,7 +254,11 @@ impl<C> Slot<C> {
             let Some(at) = self.first_lost(&io.pool) else { return Sending::All };
             let len = io.pool.queued_len(at);
             let pipe = self.outbox.in_flight.bytes().saturating_sub(recovery.left());
-            if pipe > 0 && pipe + len > self.tcb.cwnd() || io.pool.is_posted(at) {
+            if pipe > 0 && pipe + len > self.tcb.cwnd() {
+                self.tcb.limited_by_cwnd();
+                return Sending::All;
+            }
+            if io.pool.is_posted(at) {
                 return Sending::All;
             }
             if let Some(until) = self.held_until(io) {
@@ -249,10 +267,6 @@ impl<C> Slot<C> {
             if !self.send_again(at, io) {
                 return Sending::Blocked;
             }
-            let mut recovery = recovery;
-            recovery.lost -= len;
-            recovery.sent(len);
-            self.keep(index, recovery, io);
         }
     }
 
@@ -286,7 +300,13 @@ impl<C> Slot<C> {
         io.pool.set_marks(at, (marks | Marks::RETRANSMITTED) - Marks::LOST);
         let pipe = self.pipe(io);
         self.departed(at, len as u32, pipe, io);
-        io.counters.inc(Counter::Retransmissions);
+        if let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get_mut(index)) {
+            if marks.contains(Marks::LOST) {
+                recovery.lost -= len as u32;
+            }
+            recovery.sent(len as u32);
+        }
+        self.note_resent(&fields, len as u32, io);
         self.advertised(&fields);
         self.tcb.retransmitted(io.now);
         true
@@ -306,7 +326,14 @@ impl<C> Slot<C> {
         self.tcb.probe_sent(again);
         if again {
             let last = self.outbox.in_flight.back();
-            if last != FrameRef::NONE && !io.pool.is_posted(last) && self.send_again(last, io) {
+            if self.tcb.fin_alone() {
+                // It has no frame: output sends it again.
+                self.tcb.go_back(self.tcb.snd_una);
+                io.counters.inc(Counter::TailLossProbes);
+            } else if last != FrameRef::NONE
+                && !io.pool.is_posted(last)
+                && self.send_again(last, io)
+            {
                 io.counters.inc(Counter::TailLossProbes);
             }
         } else {
@@ -334,7 +361,7 @@ impl<C> Slot<C> {
         }
     }
 
-    fn keep<D>(&self, index: u32, recovery: Recovery, io: &mut Io<D>) {
+    pub(super) fn keep<D>(&self, index: u32, recovery: Recovery, io: &mut Io<D>) {
         if let Some(place) = io.recoveries.get_mut(index) {
             *place = recovery;
         }

@@ -7,9 +7,9 @@ use super::slots::{Pending, Slot};
 use super::{Engine, Target};
 use crate::app::{App, Close};
 use crate::device::{Device, Frame, FrameQueue, FrameRef, Place, Pool};
-use crate::tcp::{self, Answer, Drop, Event, Facts, Outcome, Payload};
+use crate::tcp::{self, Answer, Drop, Event, Facts, Outcome, Payload, State};
 use crate::wire::Seq;
-use crate::wire::tcp::Segment;
+use crate::wire::tcp::{Flags, Segment};
 
 /// Payloads up to this long are copied behind the unread bytes before them if they fit there: many
 /// small segments must not hold a frame each.
@@ -84,7 +84,11 @@ impl<A: App, D: Device> Engine<A, D> {
             slot.note_use(outcome.acked, io);
         }
         slot.acknowledged(outcome.acked, io);
-        slot.sacks_arrive(segment, outcome.acked > 0, io);
+        if slot.tcb.has(Facts::SACK) {
+            slot.sacks_arrive(segment, outcome.acked > 0, io);
+        } else {
+            slot.plain_ack_arrives(segment, &outcome, io);
+        }
         slot.finish_sample(io);
         if ecn {
             slot.marks_arrive(segment, &outcome, sacked, io);
@@ -97,12 +101,14 @@ impl<A: App, D: Device> Engine<A, D> {
         let event = match fin {
             Some(event) => {
                 slot.pending |= Pending::DATA;
+                // Nothing of the stream lies behind its end.
+                slot.out_of_order.clear(&io.pool, Place::Received);
                 if event == Event::Nothing { outcome.event } else { event }
             }
             None => outcome.event,
         };
         slot.answer(segment, &outcome, io);
-        if outcome.retransmit {
+        if outcome.retransmit && slot.tcb.has(Facts::RECOVERY) {
             slot.retransmit_first(io);
         }
         match event {
@@ -123,12 +129,12 @@ impl<C> Slot<C> {
     /// Whether the segment is the one that nearly every segment is: the next, on a connection where
     /// nothing is missing either way.
     #[inline]
-    fn is_predicted<D>(&self, segment: &Segment, io: &Io<D>) -> bool {
+    fn is_predicted<D: Device>(&self, segment: &Segment, io: &Io<D>) -> bool {
         self.tcb.is_usual()
             && self.tcb.predicts(segment)
             && self.recovery.is_none()
             && self.out_of_order.is_empty()
-            && io.pool.free_for_receive() > 0
+            && io.may_receive()
     }
 
     /// A [predicted](Slot::is_predicted) segment arrives.
@@ -206,7 +212,7 @@ impl<C> Slot<C> {
         let needs_no_frame = !self.out_of_order.is_empty()
             || tail_for(&io.pool, &self.inbox.queue, frame.len()).is_some();
         let fills = seq == self.tcb.rcv_nxt && needs_no_frame;
-        if io.pool.free_for_receive() == 0 && !fills {
+        if !io.may_receive() && !fills {
             // The last frames are for what frees others: the ACK counted, the payload comes again.
             // What fills a hole frees what lies behind it; what fits behind unread bytes is copied.
             io.counters.inc(Counter::DropNoRoom);
@@ -248,7 +254,8 @@ impl<C> Slot<C> {
     fn join_out_of_order<D: Device>(&mut self, io: &mut Io<D>) {
         while let Some(at) = self.out_of_order.front().some() {
             let seq = Seq(io.pool.seq(at));
-            if seq.after(self.tcb.rcv_nxt) {
+            let left = self.tcb.text_left();
+            if seq.after(self.tcb.rcv_nxt) || left == 0 {
                 return;
             }
             let Some(mut frame) = self.out_of_order.pop_front(&io.pool, Place::Received) else {
@@ -256,12 +263,23 @@ impl<C> Slot<C> {
             };
             let known = (seq.distance_to(self.tcb.rcv_nxt) as usize).min(frame.len());
             frame.advance(known);
+            self.came_twice(seq, seq + known as u32);
+            frame.truncate(frame.len().min(left as usize));
             if frame.is_empty() {
                 io.pool.release(frame);
             } else {
                 self.deliver(frame, io);
             }
         }
+    }
+
+    /// RFC 2883 section 4.2: the first part of a segment that came before is reported.
+    fn came_twice(&mut self, from: Seq, to: Seq) {
+        self.duplicate = match self.duplicate {
+            Some((first, end)) if end == from => Some((first, to)),
+            None if to.after(from) => Some((from, to)),
+            before => before,
+        };
     }
 
     /// Keeps a segment beyond a hole, without what is there already.
@@ -285,6 +303,7 @@ impl<C> Slot<C> {
             if end.after(start) {
                 let known = (start.distance_to(end) as usize).min(frame.len());
                 frame.advance(known);
+                self.came_twice(seq, seq + known as u32);
                 start = end;
             }
         }
@@ -295,7 +314,9 @@ impl<C> Slot<C> {
             if next_start.at_or_after(end) {
                 break;
             }
-            if (next_start + pool.queued_len(next)).after(end) {
+            let next_end = next_start + pool.queued_len(next);
+            self.came_twice(next_start, next_end.min(end));
+            if next_end.after(end) {
                 frame.truncate(start.distance_to(next_start) as usize);
                 break;
             }
@@ -321,7 +342,9 @@ impl<C> Slot<C> {
         if let Some(drop) = outcome.drop {
             io.counters.inc(drop_counter(drop));
             let end = segment.seq + u32::from(segment.payload_len);
-            if segment.payload_len > 0 && end.at_or_before(self.tcb.rcv_nxt) {
+            let is_text = segment.payload_len > 0 && !segment.flags.contains(Flags::SYN);
+            let is_known = self.tcb.state != State::SynSent;
+            if is_text && is_known && end.at_or_before(self.tcb.rcv_nxt) {
                 self.duplicate = Some((segment.seq, end));
             }
         }

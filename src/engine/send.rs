@@ -76,8 +76,8 @@ impl<C> Slot<C> {
         if report_first && self.tcb.has(Facts::ACK_NOW) && self.has_blocks() {
             self.acknowledge(io);
         }
-        let mut result = self.send_lost(io);
-        while let Some(next) = self.next_segment(io) {
+        let mut result = self.repair(io);
+        while let Some(next) = self.next_segment(io).filter(|_| !self.is_held(io)) {
             if next.len > 0
                 && let Some(at) = self.held_until(io)
             {
@@ -103,7 +103,7 @@ impl<C> Slot<C> {
         result
     }
 
-    fn next_segment<D>(&mut self, io: &Io<D>) -> Option<Next> {
+    pub(super) fn next_segment<D>(&mut self, io: &Io<D>) -> Option<Next> {
         let first = self.outbox.queue.front().some().map_or(0, |at| io.pool.queued_len(at));
         let unsent = Unsent { bytes: self.outbox.queue.bytes(), first, left: self.left(io) };
         let mut space = None;
@@ -113,7 +113,7 @@ impl<C> Slot<C> {
 
     /// False if there is no room or no frame. What lacked a frame goes when the timer armed by
     /// [`Tcb::settle`](crate::tcp) expires, or earlier if anything else happens.
-    fn transmit<D: Device>(&mut self, next: &Next, io: &mut Io<D>) -> bool {
+    pub(super) fn transmit<D: Device>(&mut self, next: &Next, io: &mut Io<D>) -> bool {
         let mut fields = self.fields(next.seq, next.flags, next.len as usize, io);
         if self.tcb.ecn.is_on() && next.len > 0 && !next.again {
             self.mark_new_data(&mut fields);
@@ -132,7 +132,7 @@ impl<C> Slot<C> {
             self.tcb.cwr_sent();
         }
         if next.again {
-            io.counters.inc(Counter::Retransmissions);
+            self.note_resent(&fields, next.len, io);
         } else {
             io.counters.add(Counter::BytesSent, u64::from(next.len));
             self.note_sent(next.len, io);
@@ -190,12 +190,6 @@ impl<C> Slot<C> {
         if !io.pool.is_posted(at) && self.send_again(at, io) {
             io.counters.inc(Counter::FastRetransmits);
         }
-    }
-
-    /// Everything in flight is to be sent again, from SND.UNA on.
-    pub(crate) fn go_back<D>(&mut self, io: &Io<D>) {
-        self.outbox.queue.prepend(&io.pool, &mut self.outbox.in_flight);
-        self.tcb.go_back();
     }
 
     /// Sends the ACKs that must go now. False if there was no room for them.

@@ -59,13 +59,11 @@ impl<A: App, D: Device> Engine<A, D> {
         let mut space = None;
         let settings = slot.settings(io, &mut space);
         match slot.tcb.retransmit_timer(waiting, settings, io.now) {
-            Expiry::Retransmit => {
+            Expiry::Retransmit { first, forward } => {
                 slot.pending.set(Pending::STALLED, slot.tcb.reaches_r1());
                 io.counters.inc(Counter::RetransmissionTimeouts);
                 slot.validate_anew(io);
-                if !slot.lose_overdue(io) {
-                    slot.go_back(io);
-                }
+                slot.timed_out(first, forward, io);
                 if slot.hop == Hop::UNKNOWN {
                     self.resolve(index);
                 }

@@ -83,7 +83,9 @@ impl<A: App, D: Device> Engine<A, D> {
             }
         }
         // Process all.
+        self.io.unprocessed = arrived.len() as u32;
         for (frame, one) in batch.drain().zip(&arrived) {
+            self.io.unprocessed -= 1;
             self.process(frame, one);
         }
         arrived.clear();

@@ -40,6 +40,8 @@ const NAMES: [(Counter, &str, &str); Counter::COUNT] = [
     (Counter::Retransmissions, "retransmissions", ""),
     (Counter::RetransmissionTimeouts, "segments", "retransmission_timeouts"),
     (Counter::FastRetransmits, "segments", "fast_retransmits"),
+    (Counter::SpuriousTimeouts, "segments", "spurious_timeouts"),
+    (Counter::UndoneReductions, "segments", "undone_reductions"),
     (Counter::BytesReceived, "bytes", "received"),
     (Counter::BytesSent, "bytes", "sent"),
     (Counter::SynsReceived, "connections", "syns_received"),

@@ -176,16 +176,20 @@ impl HalfOpen {
                 HalfOpenVerdict::Refuse(Drop::OutOfWindow, Answer::Ack)
             };
         }
-        let old = self.agreed.timestamps
-            && !flags.contains(Flags::RST)
-            && segment
-                .options
-                .timestamps
-                .is_none_or(|timestamps| Seq(timestamps.value).before(Seq(self.ts_recent)));
-        if old {
-            return HalfOpenVerdict::Refuse(Drop::Paws, Answer::Nothing);
+        if self.agreed.timestamps && !flags.contains(Flags::RST) {
+            match segment.options.timestamps {
+                // RFC 7323 section 3.2: without the option it is not of this connection.
+                None => return HalfOpenVerdict::Refuse(Drop::Paws, Answer::Nothing),
+                // Section 5.3, R1.
+                Some(timestamps) if Seq(timestamps.value).before(Seq(self.ts_recent)) => {
+                    return HalfOpenVerdict::Refuse(Drop::Paws, Answer::Ack);
+                }
+                Some(_) => {}
+            }
         }
-        if !segment.seq.within(rcv_nxt, window.max(1)) {
+        let last = segment.seq + segment.seg_len().max(1) - 1;
+        let window = window.max(1);
+        if !segment.seq.within(rcv_nxt, window) && !last.within(rcv_nxt, window) {
             let reset = flags.contains(Flags::RST);
             let answer = if reset { Answer::Nothing } else { Answer::Ack };
             return HalfOpenVerdict::Refuse(Drop::OutOfWindow, answer);

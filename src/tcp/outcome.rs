@@ -71,6 +71,8 @@ pub(crate) struct Outcome {
     pub(crate) urgent: bool,
     /// The segment at SND.UNA is lost: send it again now, whatever the window.
     pub(crate) retransmit: bool,
+    /// A duplicate ACK by RFC 5681 section 2; only without SACK.
+    pub(crate) duplicate: bool,
 }
 
 impl Outcome {

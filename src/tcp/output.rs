@@ -76,6 +76,12 @@ impl Tcb {
         }
     }
 
+    /// The congestion window holds something back.
+    pub(crate) fn limited_by_cwnd(&mut self) {
+        self.facts |= Facts::CWND_LIMITED;
+        self.limited_end = self.snd_max;
+    }
+
     /// Whether the congestion control wants every round trip measured now: while its window grows.
     #[inline]
     pub(crate) fn wants_rtt(&self) -> bool {
@@ -85,8 +91,8 @@ impl Tcb {
     /// RFC 3042: each of the first two duplicate ACKs lets one new segment out. With SACK it is the
     /// scoreboard that makes room.
     fn limited_transmit(&self) -> u32 {
-        let repairing = self.snd_nxt != self.snd_max || !self.snd_una.after(self.recover);
-        if repairing || self.facts.intersects(Facts::SACK | Facts::RECOVERY) {
+        let repairing = Facts::RECOVERY | Facts::TIMED_OUT;
+        if self.snd_nxt != self.snd_max || self.facts.intersects(Facts::SACK | repairing) {
             return 0;
         }
         u32::from(self.dup_acks.min(2)) * u32::from(self.snd_mss)
@@ -110,8 +116,7 @@ impl Tcb {
         let full = u32::from(self.snd_mss);
         let cwnd = (self.cwnd() + self.limited_transmit()).saturating_sub(pipe);
         if cwnd < unsent.first && pipe > 0 && !self.has(Facts::OVERRIDE) {
-            self.facts |= Facts::CWND_LIMITED;
-            self.limited_end = self.snd_max;
+            self.limited_by_cwnd();
             return None;
         }
         if window >= unsent.first {
@@ -184,6 +189,7 @@ impl Tcb {
     pub(crate) fn syn_never_left(&mut self) {
         self.snd_nxt = self.snd_una;
         self.snd_max = self.snd_una;
+        self.tries = 0;
         self.facts -= Facts::TIMING | Facts::RETRANSMIT_ARMED;
     }
 

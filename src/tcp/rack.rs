@@ -92,6 +92,11 @@ pub(crate) enum Loss {
 }
 
 impl Rack {
+    /// Nothing has arrived yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.newest.is_none()
+    }
+
     /// A segment has arrived, for all we know now (section 6.2 steps 2 and 3). Returns whether it
     /// shows that the path reorders.
     pub(crate) fn arrived(&mut self, segment: &Sent, min_rtt_us: u32, now_us: u32) -> bool {

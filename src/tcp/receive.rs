@@ -18,8 +18,11 @@ impl Tcb {
             return;
         }
         if self.state.peer_has_finished() {
-            // Nothing can follow a FIN; the peer sent it again because it missed our ACK.
-            self.facts |= Facts::ACK_NOW;
+            // Nothing can follow a FIN: what claims to is ignored. Text from before it comes again
+            // if the peer missed our ACK.
+            if segment.seq.before(self.rcv_nxt) {
+                self.facts |= Facts::ACK_NOW;
+            }
             outcome.drop = Some(Drop::AfterClose);
             return;
         }
@@ -54,6 +57,14 @@ impl Tcb {
             len: first.distance_to(last) as u16,
             seq: first,
         });
+    }
+
+    /// Bytes that the stream can still have: up to the peer's FIN, if that is known.
+    pub(crate) fn text_left(&self) -> u32 {
+        if !self.has(Facts::PEER_FIN_KNOWN) {
+            return u32::MAX;
+        }
+        self.rcv_nxt.distance_to(self.peer_fin)
     }
 
     /// `bytes` in order were put into the receive queue: RCV.NXT advances.

@@ -7,6 +7,7 @@ use super::congestion::CongestionControl;
 use super::prr::Prr;
 use super::rack::{Loss, Rack, Sent, Situation};
 use super::tcb::{Facts, Tcb};
+use super::undo::{Cause, Episode};
 use crate::time::Instant;
 
 /// Microseconds of a smoothed round trip that is not known yet.
@@ -29,6 +30,10 @@ pub(crate) struct Recovery {
     pub(crate) newly_lost: bool,
     /// The recovery has just begun: its first retransmission goes at once.
     begun: bool,
+    /// A timeout: the first segment goes again at once, whatever the window says.
+    pub(crate) resend: bool,
+    /// The last reduction of the window, as long as it may prove to have been a mistake.
+    pub(crate) episode: Option<Episode>,
 }
 
 impl Recovery {
@@ -42,6 +47,23 @@ impl Recovery {
         self.left() == 0 && !tcb.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT)
     }
 
+    /// Nothing was missing before this ACK either: what is kept waits for reports of duplicates.
+    pub(crate) fn is_at_rest(&self, tcb: &Tcb) -> bool {
+        self.is_over(tcb) && self.rack.is_new()
+    }
+
+    /// Nothing is missing any more: keeps only what may still prove a mistake.
+    pub(crate) fn rest(&mut self) {
+        *self = Recovery { episode: self.episode, ..Recovery::default() };
+    }
+
+    /// Nothing was lost: what counted as lost is in flight again, and late. The marks are the
+    /// caller's.
+    pub(crate) fn take_back(&mut self) {
+        let (sacked, sacked_segments) = (self.sacked, self.sacked_segments);
+        *self = Recovery { sacked, sacked_segments, ..Recovery::default() };
+    }
+
     /// A segment has arrived.
     pub(crate) fn arrived(&mut self, segment: &Sent, len: u32, tcb: &mut Tcb, now: Instant) {
         self.delivered += len;
@@ -52,9 +74,18 @@ impl Recovery {
 
     /// RACK.reo_wnd.
     pub(crate) fn window_us(&self, tcb: &Tcb) -> u32 {
+        self.window_in(tcb.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT), tcb)
+    }
+
+    /// The same at the moment of a timeout, which begins a recovery.
+    pub(crate) fn window_before_us(&self, tcb: &Tcb) -> u32 {
+        self.window_in(false, tcb)
+    }
+
+    fn window_in(&self, in_recovery: bool, tcb: &Tcb) -> u32 {
         let srtt = tcb.rtt.srtt().map_or(NO_RTT_US, |srtt| srtt.as_micros() as u32);
         tcb.reordering.window_us(&Situation {
-            in_recovery: tcb.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT),
+            in_recovery,
             sacked_segments: self.sacked_segments,
             min_rtt_us: tcb.min_rtt_us.min(srtt),
             srtt_us: srtt,
@@ -82,6 +113,7 @@ impl Recovery {
     pub(crate) fn begin(&mut self, in_flight: u32, used: u32, tcb: &mut Tcb) {
         let delivered_before = self.sacked.saturating_sub(self.delivered);
         tcb.congestion.on_congestion(used);
+        self.episode = Some(Episode::new(Cause::Loss, tcb));
         tcb.window_reduced();
         tcb.recover = tcb.snd_max - 1;
         tcb.facts |= Facts::RECOVERY;
@@ -104,6 +136,11 @@ impl Recovery {
             }
             tcb.facts -= Facts::RECOVERY | Facts::TIMED_OUT;
             tcb.reordering.on_recovery_end();
+            if let Some(episode) = &mut self.episode
+                && !episode.recovered(tcb.snd_max)
+            {
+                self.episode = None;
+            }
         }
         if let Some(prr) = &mut self.prr {
             let safe = advanced && !self.newly_lost;

@@ -98,6 +98,15 @@ impl RttEstimator {
         self.reset_backoff(limits);
     }
 
+    /// The same for the first sample after a timeout that turned out to be spurious: the time-out
+    /// was too short, so that what it follows from may only grow (RFC 4015 section 3).
+    pub fn sample_after_spurious(&mut self, rtt_us: u32, limits: &RtoLimits) {
+        let r = rtt_us.clamp(1, MAX_SAMPLE_US);
+        self.srtt_8 = self.srtt_8.max(r * 8);
+        self.rttvar_4 = self.rttvar_4.max(r * 2);
+        self.reset_backoff(limits);
+    }
+
     /// How long to wait for an acknowledgement before retransmitting.
     pub fn rto(&self) -> Duration {
         Duration::from_micros(self.rto_us.into())
@@ -205,6 +214,20 @@ mod tests {
         let rtt = after(&[300 * MS], &limits());
         assert_eq!(rtt.srtt(), Some(Duration::from_millis(300)));
         assert_eq!(rto_us(&rtt), 300 * MS + 4 * 150 * MS);
+    }
+
+    #[test]
+    fn rfc4015_3_after_a_spurious_timeout_the_estimate_only_grows() {
+        let late = |us| {
+            let mut rtt = after(&[400 * MS], &wide());
+            rtt.back_off(&wide());
+            rtt.sample_after_spurious(us, &wide());
+            (rtt.srtt(), rto_us(&rtt), rtt.backoff())
+        };
+        let ms = |ms| Some(Duration::from_millis(ms));
+        // SRTT = RTT-SAMPLE = 1,000; RTTVAR = RTT-SAMPLE / 2 = 500.
+        assert_eq!(late(1_000 * MS), (ms(1_000), (1_000 + 4 * 500) * MS, 0));
+        assert_eq!(late(10 * MS), (ms(400), (400 + 4 * 200) * MS, 0));
     }
 
     #[test]

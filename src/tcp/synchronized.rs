@@ -171,12 +171,13 @@ impl Tcb {
             return false;
         }
         self.heard(settings, now);
+        if self.has(Facts::PROBE_OUT) {
+            self.probe_answered(segment);
+        }
         if ack.after(self.snd_una) {
             self.new_ack(segment, outcome, settings, now);
         } else if ack == self.snd_una && !self.has(Facts::SACK) && self.is_duplicate_ack(segment) {
             self.duplicate_ack(outcome);
-        } else if ack == self.probe_end && self.has(Facts::PROBE_OUT) && segment.payload_len == 0 {
-            self.probe_duplicated(segment);
         }
         let newer = self.snd_wl1.before(segment.seq)
             || self.snd_wl1 == segment.seq && self.snd_wl2.at_or_before(ack);
@@ -212,20 +213,21 @@ impl Tcb {
     }
 
     fn duplicate_ack(&mut self, outcome: &mut Outcome) {
+        outcome.duplicate = true;
         if self.has(Facts::RECOVERY) {
             self.congestion.inflate();
             return;
         }
         self.dup_acks = self.dup_acks.saturating_add(1);
-        // RFC 6582 section 3.2 step 2: not for what was sent before the last recovery or timeout.
-        let fresh = self.snd_una.after(self.recover);
+        // RFC 6582 section 3.2 steps 2 and 4: not for what was sent before the last timeout.
+        let fresh = !self.has(Facts::TIMED_OUT);
         if self.dup_acks == DUP_ACK_THRESHOLD && fresh {
             // What limited transmit sent does not count (RFC 5681 section 3.2 step 2).
             self.congestion.on_loss(self.flight().min(self.congestion.cwnd()));
             self.window_reduced();
             self.recover = self.snd_max - 1;
             self.facts |= Facts::RECOVERY;
-            self.facts -= Facts::TIMING;
+            self.facts -= Facts::TIMING | Facts::PARTIAL;
             outcome.retransmit = true;
         }
     }
@@ -239,7 +241,7 @@ impl Tcb {
         settings: &Settings,
         now: Instant,
     ) {
-        let (ack, duplicate) = (segment.ack, reports_duplicate(segment));
+        let ack = segment.ack;
         let acked = self.snd_una.distance_to(ack);
         let flight = self.flight();
         let fin = self.has(Facts::FIN_SENT) && ack == self.snd_max;
@@ -249,9 +251,7 @@ impl Tcb {
         self.snd_nxt = self.snd_nxt.max(ack);
         self.dup_acks = 0;
         self.stalled_since = now.tick();
-        if self.has(Facts::PROBE_OUT) && ack.at_or_after(self.probe_end) {
-            self.probe_answered(ack, duplicate);
-        }
+        self.facts -= Facts::RESENT;
         if self.facts.contains(Facts::RECOVERY | Facts::SACK) {
             // The scoreboard decides, when it has seen the blocks.
         } else if self.has(Facts::RECOVERY) {
@@ -264,6 +264,9 @@ impl Tcb {
                 outcome.retransmit = true;
             }
         } else {
+            if !self.has(Facts::SACK) && ack.after(self.recover) {
+                self.facts -= Facts::TIMED_OUT;
+            }
             outcome.grows = self.ecn.is_on();
             if !outcome.grows {
                 self.grow(acked, flight, now);
@@ -276,6 +279,7 @@ impl Tcb {
         } else {
             self.arm_retransmit(now);
         }
+        self.facts.set(Facts::PARTIAL, self.has(Facts::RECOVERY));
     }
 
     /// The congestion window grows by what was acknowledged; `flight` were on the way before.
@@ -289,30 +293,38 @@ impl Tcb {
         }
     }
 
-    /// TLP_process_ack (RFC 8985 section 7.4.2): the probe was acknowledged, and with it all that
-    /// was out. If it was a retransmission, and more is acknowledged before anybody reports it as a
-    /// duplicate, it repaired a loss, which the congestion control must hear of.
-    fn probe_answered(&mut self, ack: Seq, duplicate: bool) {
-        if duplicate {
-            self.facts |= Facts::LATE_ACKS;
-        } else if self.has(Facts::PROBE_AGAIN) {
-            if ack == self.probe_end {
+    /// TLP_process_ack (RFC 8985 section 7.4.2), before SND.UNA moves. A probe that was a
+    /// retransmission may have repaired a loss, of which the congestion control must hear; but not
+    /// before it is clear that original and probe did not both arrive.
+    fn probe_answered(&mut self, segment: &Segment) {
+        let (ack, end) = (segment.ack, self.probe_end);
+        if ack.before(end) {
+            return;
+        }
+        if self.has(Facts::PROBE_AGAIN) {
+            // A FIN may be what lies between.
+            let reported = reported_duplicate(segment)
+                .is_some_and(|(_, right)| right.at_or_before(end) && right.distance_to(end) <= 1);
+            if reported || self.repeats_last_ack(segment) {
+                self.facts |= Facts::LATE_ACKS;
+            } else if ack.after(end) {
+                self.congestion.on_congestion(self.flight());
+                self.congestion.on_recovered();
+                self.window_reduced();
+            } else {
                 return; // The ACK of the original may have crossed the probe.
             }
-            self.congestion.on_congestion(self.flight());
-            self.congestion.on_recovered();
-            self.window_reduced();
         }
         self.facts -= Facts::PROBE_OUT;
     }
 
-    /// A second ACK of all that was out: what it reports as a duplicate is the probe. So it does
-    /// with no report at all, if the peer knows none.
-    fn probe_duplicated(&mut self, segment: &Segment) {
-        if segment.options.sack.is_empty() || reports_duplicate(segment) {
-            self.facts -= Facts::PROBE_OUT;
-            self.facts |= Facts::LATE_ACKS;
-        }
+    /// A peer that does not speak of duplicates says as much by the same ACK once more.
+    fn repeats_last_ack(&self, segment: &Segment) -> bool {
+        segment.ack == self.snd_una
+            && segment.options.sack.is_empty()
+            && segment.payload_len == 0
+            && !segment.flags.intersects(Flags::SYN | Flags::FIN)
+            && u32::from(segment.window) << self.snd_scale == self.snd_wnd
     }
 
     /// The peer reports that something of ours came twice (RFC 2883): nothing was lost.
@@ -329,7 +341,12 @@ impl Tcb {
     fn measure_rtt(&mut self, segment: &Segment, settings: &Settings, now: Instant) {
         if self.has(Facts::TIMING) && segment.ack.at_or_after(self.rtt_seq) {
             let rtt = now.micros32().wrapping_sub(self.rtt_started_us);
-            self.rtt.sample(rtt, &settings.rto);
+            if self.has(Facts::SPURIOUS) {
+                self.facts -= Facts::SPURIOUS;
+                self.rtt.sample_after_spurious(rtt, &settings.rto);
+            } else {
+                self.rtt.sample(rtt, &settings.rto);
+            }
             self.min_rtt_us = self.min_rtt_us.min(rtt.max(1));
             self.facts -= Facts::TIMING;
         } else if self.rtt.backoff() > 0
@@ -349,11 +366,12 @@ impl Tcb {
     }
 }
 
-/// Whether the first SACK block reports something that came twice: it lies below the ACK, or inside
+/// The first SACK block, if it reports something that came twice: it lies below the ACK, or inside
 /// of the second (RFC 2883 section 4).
-pub(crate) fn reports_duplicate(segment: &Segment) -> bool {
+pub(crate) fn reported_duplicate(segment: &Segment) -> Option<(Seq, Seq)> {
     let mut blocks = segment.options.sack.iter();
-    let Some((left, right)) = blocks.next() else { return false };
+    let (left, right) = blocks.next()?;
     let inside = |(l, r): (Seq, Seq)| left.at_or_after(l) && right.at_or_before(r);
-    right.at_or_before(segment.ack) || blocks.next().is_some_and(inside)
+    let twice = right.at_or_before(segment.ack) || blocks.next().is_some_and(inside);
+    twice.then_some((left, right))
 }

@@ -9,6 +9,7 @@ use super::negotiate::{Agreed, LocalOffer, effective_payload};
 use super::rack::Reordering;
 use super::rtt::RttEstimator;
 use super::settings::Settings;
+use super::undo::Cause;
 use crate::time::{Instant, Tick};
 use crate::wire::Seq;
 use crate::wire::tcp::{Segment, Timestamps};
@@ -80,7 +81,7 @@ bitflags! {
         const PROBE_TIMER = 1 << 15;
         /// `reorder_at` is set.
         const REORDER_ARMED = 1 << 16;
-        /// Everything unSACKed is taken for lost after a timeout, until `recover` is acknowledged.
+        /// What a timeout found is being repaired, until `recover` is acknowledged.
         const TIMED_OUT = 1 << 17;
         /// A tail loss probe is out, ending at `probe_end`.
         const PROBE_OUT = 1 << 18;
@@ -90,6 +91,12 @@ bitflags! {
         const TAIL = 1 << 20;
         /// A tail loss probe was in vain: the peer only took its time to acknowledge.
         const LATE_ACKS = 1 << 21;
+        /// The retransmission timer has sent the segment at SND.UNA again.
+        const RESENT = 1 << 22;
+        /// A timeout was spurious: the next round trip says how late the path can be (RFC 4015).
+        const SPURIOUS = 1 << 23;
+        /// This recovery has had its first partial ACK (RFC 6582 section 3.2 step 3).
+        const PARTIAL = 1 << 24;
         /// The congestion control wants rate samples.
         const SAMPLED = 1 << 29;
         /// Segments leave one by one, at the congestion control's pace.
@@ -263,6 +270,25 @@ impl Tcb {
     /// CLOSE (RFC 9293 section 3.10.4): FIN goes out after everything queued.
     pub(crate) fn close(&mut self) {
         self.facts |= Facts::FIN_QUEUED;
+    }
+
+    /// The last reduction was a mistake (RFC 4015 section 3). What was in flight before still is,
+    /// and each ACK lets out no more than it acknowledges: the whole window can come back at once,
+    /// as Linux does it, where RFC 4015 restarts from what is in flight to avoid a burst.
+    pub(crate) fn take_back(&mut self, cause: Cause) {
+        if self.has(Facts::RECOVERY) && !self.has(Facts::SACK) {
+            // Without the inflation by duplicate ACKs.
+            self.congestion.set_cwnd(self.congestion.ssthresh());
+        }
+        self.congestion.undo();
+        self.facts -= Facts::RECOVERY | Facts::TIMED_OUT | Facts::RESENT;
+        self.ecn -= EcnFacts::CWR_DUE;
+        self.recover = self.snd_una - 1;
+        self.dup_acks = 0;
+        match cause {
+            Cause::Timeout => self.facts |= Facts::SPURIOUS,
+            Cause::Loss => self.reordering.seen = true,
+        }
     }
 
     #[inline]

@@ -6,6 +6,7 @@ use super::congestion::CongestionControl;
 use super::settings::Settings;
 use super::tcb::{Facts, State, Tcb};
 use crate::time::{Instant, Tick};
+use crate::wire::Seq;
 
 /// TLP.max_ack_delay: how long a peer may sit on the ACK of a single segment. Most wait 40 ms; for
 /// one that was seen to wait longer it is 200 ms.
@@ -19,8 +20,12 @@ const R1: u8 = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expiry {
     Nothing,
-    /// Send from SND.UNA again: SND.NXT is back there, or stays if there is a scoreboard.
-    Retransmit,
+    /// Send from SND.UNA again. `first`: that segment had not timed out before; `forward`: no
+    /// recovery was under way, so that F-RTO may look whether it was lost (RFC 5682).
+    Retransmit {
+        first: bool,
+        forward: bool,
+    },
     /// Send a tail loss probe.
     TailProbe,
     /// Send one byte into the closed window.
@@ -55,11 +60,22 @@ impl Tcb {
 
     #[inline]
     pub(super) fn arm_retransmit(&mut self, now: Instant) {
+        if self.is_impatient() {
+            return;
+        }
         let rto = self.rtt.rto_us();
         let probe = self.probe_timeout_us().filter(|probe| *probe < rto);
         self.facts.set(Facts::PROBE_TIMER, probe.is_some());
         self.retransmit_at = now.tick().after_micros(probe.unwrap_or(rto));
         self.facts |= Facts::RETRANSMIT_ARMED;
+    }
+
+    /// RFC 6582 section 3.2 step 3: in a recovery without SACK only the first partial ACK starts
+    /// the timer anew. With many losses a timeout is quicker than one of them a round trip.
+    #[inline]
+    fn is_impatient(&self) -> bool {
+        let partial = Facts::RECOVERY | Facts::PARTIAL | Facts::RETRANSMIT_ARMED;
+        self.facts.contains(partial) && !self.has(Facts::SACK)
     }
 
     /// PTO (RFC 8985 section 7.2) for what is sent now, in microseconds; `None` where a probe would
@@ -88,9 +104,7 @@ impl Tcb {
     #[inline]
     fn overdue_after_us(&self) -> Option<u32> {
         let no = Facts::RECOVERY | Facts::TIMED_OUT | Facts::PROBE_OUT | Facts::REORDER_ARMED;
-        // A FIN alone has no frame to probe with, and needs none: its own timer sends it again.
         if !self.has(Facts::SACK)
-            || self.fin_alone()
             || self.facts.intersects(no)
             || !self.state.is_synchronized()
             || self.snd_wnd == 0
@@ -233,23 +247,26 @@ impl Tcb {
             self.facts |= Facts::OVERRIDE;
             return Expiry::Output;
         }
-        let first = self.rtt.backoff() == 0;
+        let first = !self.has(Facts::RESENT);
+        let forward = !self.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT);
         self.rtt.back_off(&settings.rto);
         self.congestion.on_timeout(self.flight(), first);
         self.window_reduced();
         self.facts -= Facts::RECOVERY | Facts::PROBE_OUT;
+        self.facts |= Facts::TIMED_OUT | Facts::RESENT;
         self.recover = self.snd_max - 1;
         self.dup_acks = 0;
-        Expiry::Retransmit
+        Expiry::Retransmit { first, forward }
     }
 
-    /// Everything in flight is to be sent again: without a scoreboard, or when only a FIN is out.
-    pub(crate) fn go_back(&mut self) {
-        self.snd_nxt = self.snd_una;
+    /// What is in flight from `from` on is to be sent again: without a scoreboard, or when only a
+    /// FIN is out.
+    pub(crate) fn go_back(&mut self, from: Seq) {
+        self.snd_nxt = from;
     }
 
     /// Only our FIN is unacknowledged: it needs no window.
-    fn fin_alone(&self) -> bool {
+    pub(crate) fn fin_alone(&self) -> bool {
         self.has(Facts::FIN_SENT) && self.flight() == 1
     }
 
@@ -260,7 +277,7 @@ impl Tcb {
         self.tries += 1;
         self.rtt.back_off(&settings.rto);
         self.snd_nxt = self.snd_una;
-        Expiry::Retransmit
+        Expiry::Retransmit { first: false, forward: false }
     }
 
     /// R1 is reached with the retransmission to be sent now (RFC 9293 section 3.8.3, SHLD-10).

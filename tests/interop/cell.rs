@@ -147,7 +147,11 @@ impl Cell {
             ("ECN", self.ecn, words.contains("ecn")),
         ];
         for (name, has, used) in options {
-            let both = has == Has::Both && (name != "ECN" || super::ours::ECN);
+            let both = has == Has::Both;
+            if name == "ECN" && both && self.lossy {
+                // Whoever lost a SYN that asks for it may do without (RFC 3168 section 6.1.1.1).
+                continue;
+            }
             if used != both {
                 let not = if both { "not " } else { "" };
                 return Err(format!("{name} is {not}in use: {socket}"));

@@ -13,14 +13,11 @@ use sidestep::device::af_xdp::{AfXdp, AfXdpConfig, Mode, Steer};
 use sidestep::device::{Census, Device, Faulty, Place, Pool, PoolConfig, Tap, TapConfig, Waker};
 use sidestep::engine::{Counter, Counters, Engine, EngineConfig, Listen, LocalAddress};
 use sidestep::runtime::Interface;
-use sidestep::tcp::TcpConfig;
+use sidestep::tcp::{Ecn, TcpConfig};
 use sidestep::time::Instant;
 
 use super::cell::Cell;
 use super::stage::{Stage, on_tap};
-
-/// Whether the engine speaks ECN.
-pub(crate) const ECN: bool = false;
 
 /// Percent of the packets that are dropped each way in a lossy cell, and as many duplicated and
 /// delayed.
@@ -160,6 +157,7 @@ fn config(stage: &Stage, cell: &Cell) -> EngineConfig {
         timestamps: cell.timestamps.us(),
         sack: cell.sack.us(),
         window_scaling: cell.scaling.us(),
+        ecn: if cell.ecn.us() { Ecn::Classic } else { Ecn::Off },
         // The wire is short: waiting as long as on the Internet would only take time.
         delayed_ack: Duration::from_millis(5),
         rto_min: Duration::from_millis(50),

@@ -16,7 +16,9 @@ mod runner;
 mod settings;
 mod world;
 
+pub(crate) use facade::{Message, stream_byte};
 pub(crate) use parser::parse;
 pub(crate) use peer::Peer;
 pub(crate) use runner::run;
 pub(crate) use settings::Settings;
+pub(crate) use world::World;

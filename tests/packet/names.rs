@@ -128,9 +128,16 @@ impl Names {
         segment
     }
 
-    /// Notes which live timestamp the script calls `script`.
-    pub(crate) fn learn_timestamp(&mut self, script: u32, live: u32) {
-        self.timestamps.push((script, live));
+    /// Notes what the script calls the timestamp of the segment that came, if it names it.
+    pub(crate) fn learn_timestamp(&mut self, packet: &Packet, live: &Segment) {
+        let Options::These(options) = &packet.options else { return };
+        let script = options.iter().find_map(|option| match option {
+            TcpOption::Timestamps { val, .. } => Some(*val),
+            _ => None,
+        });
+        if let (Some(script), Some((live, _))) = (script, live.timestamps()) {
+            self.timestamps.push((script, live));
+        }
     }
 
     /// The timestamp that the engine sent last, of those that the script named.

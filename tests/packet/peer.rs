@@ -29,6 +29,17 @@ pub(crate) struct Peer<A: App> {
 impl<A: App> Peer<A> {
     /// `change` may set anything in the engine's configuration.
     pub(crate) fn new(family: Family, app: A, change: impl FnOnce(&mut EngineConfig)) -> Peer<A> {
+        let frames = PoolConfig { frames: 1_024, huge_pages: false, ..PoolConfig::default() };
+        Peer::with_frames(frames, family, app, change)
+    }
+
+    /// The same with a pool of one's own.
+    pub(crate) fn with_frames(
+        frames: PoolConfig,
+        family: Family,
+        app: A,
+        change: impl FnOnce(&mut EngineConfig),
+    ) -> Peer<A> {
         let path = Path::new(family, 8_080, 40_000);
         let mut config = EngineConfig::new([7; 32]);
         let (ip, prefix_len) = (path.local.ip(), path.prefix_len());
@@ -36,7 +47,6 @@ impl<A: App> Peer<A> {
         config.neighbours.push((path.remote.ip(), path.remote_mac));
         config.listeners.push(Listen { at: path.local });
         change(&mut config);
-        let frames = PoolConfig { frames: 1_024, huge_pages: false, ..PoolConfig::default() };
         let pool = Pool::new(frames).expect("memory for the frames");
         let (device, port) = VirtualDevice::new(pool, path.local_mac, 1_500);
         let engine = Engine::standalone(config, device, app).expect("an eventfd");
@@ -55,9 +65,17 @@ impl<A: App> Peer<A> {
     /// Sends a segment, as behind `<` in a script, and lets the engine act.
     #[track_caller]
     pub(crate) fn send(&mut self, segment: &str) {
-        let packet = packet(&format!("0 < {segment}"));
-        let live = self.names.injected(&self.path, &packet).expect("a segment that can be sent");
-        self.port.send(&encode(&self.path, &live));
+        self.burst(&[segment]);
+    }
+
+    /// The same for segments that arrive in one batch.
+    #[track_caller]
+    pub(crate) fn burst<S: AsRef<str>>(&mut self, segments: &[S]) {
+        for segment in segments {
+            let packet = packet(&format!("0 < {}", segment.as_ref()));
+            let live = self.names.injected(&self.path, &packet).expect("a segment to be sent");
+            self.port.send(&encode(&self.path, &live));
+        }
         self.turn();
     }
 
@@ -110,7 +128,7 @@ impl<A: App> Peer<A> {
         let packet = packet(&format!("0 > {segment}"));
         let Some(got) = self.next() else { panic!("nothing came, expected {segment}") };
         match compare(&packet, &got, true, &self.names) {
-            Verdict::Same => {}
+            Verdict::Same => self.names.learn_timestamp(&packet, &got),
             verdict => panic!("{got} came, expected {segment}: {verdict:?}"),
         }
     }

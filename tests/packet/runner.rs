@@ -202,7 +202,7 @@ impl<'a> Run<'a> {
                     if from == to { format!("{to:.6}") } else { format!("{from:.6}~{to:.6}") };
                 return Err((line, format!("came at {at:.6}, expected at {when}")));
             }
-            self.learn_timestamps(&packet, &live);
+            self.names.learn_timestamp(&packet, &live);
             return Ok(at);
         }
     }
@@ -223,17 +223,6 @@ impl<'a> Run<'a> {
                 }
                 None => return Ok(None),
             }
-        }
-    }
-
-    fn learn_timestamps(&mut self, packet: &Packet, live: &Segment) {
-        let Options::These(options) = &packet.options else { return };
-        let script = options.iter().find_map(|option| match option {
-            TcpOption::Timestamps { val, .. } => Some(*val),
-            _ => None,
-        });
-        if let (Some(script), Some((live, _))) = (script, live.timestamps()) {
-            self.names.learn_timestamp(script, live);
         }
     }
 
