@@ -338,6 +338,7 @@ impl World {
         // Not drawn: what a seed draws otherwise stays what it was.
         let choice = (self.limits.seed >> (8 * index)) as usize % Algorithm::ALL.len();
         engine.tcp.congestion = Algorithm::ALL[choice];
+        engine.tcp.pacing = (self.limits.seed >> (32 + 8 * index)).is_multiple_of(4);
         let choice = (self.limits.seed >> (16 + 8 * index)) as usize % Ecn::ALL.len();
         engine.tcp.ecn = Ecn::ALL[choice];
         let mtu = *rng.pick(&[1_500, 1_500, 1_280, if self.ipv6 { 1_280 } else { 576 }]);
