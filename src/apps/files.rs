@@ -53,8 +53,12 @@ impl App for Files {
     type Conn = FilesConn;
     type Message = ();
 
-    fn on_open(&mut self, _peer: &Peer, _tx: &mut Tx<'_>) -> Result<FilesConn, Refuse> {
-        Ok(FilesConn::default())
+    fn on_open(&mut self, _peer: &Peer, tx: &mut Tx<'_>) -> Result<FilesConn, Refuse> {
+        Ok(FilesConn(Talk::on_open(tx)))
+    }
+
+    fn on_timer(&mut self, conn: &mut FilesConn, tx: &mut Tx<'_>) {
+        conn.0.on_timer(tx);
     }
 
     fn on_data(&mut self, conn: &mut FilesConn, rx: &mut Rx<'_>, tx: &mut Tx<'_>) {

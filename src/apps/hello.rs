@@ -24,8 +24,12 @@ impl App for Hello {
     type Conn = HelloConn;
     type Message = ();
 
-    fn on_open(&mut self, _peer: &Peer, _tx: &mut Tx<'_>) -> Result<HelloConn, Refuse> {
-        Ok(HelloConn::default())
+    fn on_open(&mut self, _peer: &Peer, tx: &mut Tx<'_>) -> Result<HelloConn, Refuse> {
+        Ok(HelloConn(Talk::on_open(tx)))
+    }
+
+    fn on_timer(&mut self, conn: &mut HelloConn, tx: &mut Tx<'_>) {
+        conn.0.on_timer(tx);
     }
 
     fn on_data(&mut self, conn: &mut HelloConn, rx: &mut Rx<'_>, tx: &mut Tx<'_>) {

@@ -60,6 +60,9 @@ pub enum PoolError {
 pub enum Class {
     /// Payload: leaves the reserve alone.
     Data,
+    /// The part cut off a segment that the peer's window has no room for: leaves half of the
+    /// reserve alone.
+    Cut,
     /// ACK, RST, SYN-ACK, ARP, NDP: may take the reserve.
     Control,
 }
@@ -166,6 +169,11 @@ impl Pool {
         self.0.free.get().saturating_sub(self.data_floor())
     }
 
+    /// Frames that payload may take when all are free.
+    pub(crate) fn data_frames(&self) -> u32 {
+        self.frames() - self.data_floor()
+    }
+
     /// What is written leaves room for what is received: two hosts whose frames are all full of
     /// bytes for each other would never move again.
     #[inline]
@@ -199,7 +207,11 @@ impl Pool {
     /// none for this class.
     #[inline]
     pub fn alloc(&self, class: Class) -> Option<Frame> {
-        let floor = if class == Class::Data { self.data_floor() } else { 0 };
+        let floor = match class {
+            Class::Data => self.data_floor(),
+            Class::Cut => self.0.reserve / 2,
+            Class::Control => 0,
+        };
         if self.0.free.get() <= floor {
             self.0.exhausted.set(self.0.exhausted.get() + 1);
             return None;

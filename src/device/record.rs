@@ -113,7 +113,7 @@ impl Pool {
     }
 
     #[inline]
-    pub(super) fn queued_bytes(&self, at: FrameRef) -> &[u8] {
+    pub(crate) fn queued_bytes(&self, at: FrameRef) -> &[u8] {
         let meta = self.meta(at.0);
         self.slice(at.0, meta.start.get(), meta.len.get())
     }

@@ -38,14 +38,12 @@ impl<A: App, D: Device> Engine<A, D> {
             remote: std::net::SocketAddr::new(flow.remote.to_ip(), flow.remote_port),
             role,
         };
+        let segment = self.slots.at(index).outbox.segment;
+        let limit = self.send_limit(segment);
         let slot = self.slots.at(index);
         let mut commands = Commands::default();
         let mut tx = Tx {
-            context: TxContext {
-                pool: &self.io.pool,
-                limit: self.io.settings.config.send_buffer,
-                now: self.io.now,
-            },
+            context: TxContext { pool: &self.io.pool, limit, now: self.io.now },
             outbox: &mut slot.outbox,
             commands: &mut commands,
             id,
@@ -156,6 +154,8 @@ impl<A: App, D: Device> Engine<A, D> {
         index: u32,
         f: impl FnOnce(&mut A, &mut A::Conn, &mut Rx<'_>, &mut Tx<'_>),
     ) {
+        let segment = self.slots.at(index).outbox.segment;
+        let limit = self.send_limit(segment);
         let slot = self.slots.at(index);
         let urgent = slot.urgent_past(&mut self.io);
         let Some(conn) = slot.app.as_mut() else { return };
@@ -168,11 +168,7 @@ impl<A: App, D: Device> Engine<A, D> {
             urgent,
         };
         let mut tx = Tx {
-            context: TxContext {
-                pool: &self.io.pool,
-                limit: self.io.settings.config.send_buffer,
-                now: self.io.now,
-            },
+            context: TxContext { pool: &self.io.pool, limit, now: self.io.now },
             outbox: &mut slot.outbox,
             commands: &mut commands,
             id: slot.id,
@@ -233,7 +229,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let mut slot = self.slots.remove(index);
         let why = slot.over.unwrap_or(Close::Finished);
         let hash = self.hash(&slot.flow);
-        slot.clear(&self.io.pool);
+        slot.clear(&mut self.io);
         if let Some(recovery) = slot.recovery.take() {
             self.io.recoveries.remove(recovery);
         }

@@ -1,5 +1,6 @@
 //! What an engine is told when it is made: addresses, listeners, limits.
 
+use core::time::Duration;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -80,6 +81,13 @@ pub struct Limits {
     pub batch: u32,
     /// Timers fired in one turn.
     pub timers_per_turn: u32,
+    /// Frames of segments that wait for earlier ones, of all connections together, and never more
+    /// than a quarter of the pool. One connection may take as many as are left. With zero nothing
+    /// is kept: a sender must go back and send everything behind a loss again.
+    pub out_of_order: u32,
+    /// Once more than half of the frames for payload are taken: in this time a peer must take an
+    /// eighth of what is held for it, or is reset.
+    pub patience: Duration,
     /// Messages delivered in one turn.
     pub messages_per_turn: u32,
     /// Messages waiting for this core.
@@ -101,6 +109,8 @@ impl Default for Limits {
             time_wait: 65_536,
             batch: 64,
             timers_per_turn: 256,
+            out_of_order: 4_096,
+            patience: Duration::from_secs(10),
             messages_per_turn: 256,
             mailbox: 4_096,
             neighbours: 1_024,

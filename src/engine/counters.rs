@@ -72,6 +72,12 @@ pub enum Counter {
     /// Connections on which nothing is sent as ECN-capable: the handshake fell back, or the path
     /// changes what it should not.
     EcnFallbacks,
+    /// Segments that claimed other bytes than had come before them: the first ones stay.
+    ContradictingSegments,
+    /// Times that what lay beyond a hole was forgotten, frames being scarce and the hole unfilled.
+    HolesForgotten,
+    /// Connections reset because they held frames, frames were scarce, and they did not move.
+    StalledResets,
     /// ARP and NDP packets answered.
     NeighbourReplies,
     /// Echo requests answered.
@@ -107,6 +113,8 @@ pub enum Counter {
     DropAfterClose,
     /// Dropped: payload for which there was no frame or no window.
     DropNoRoom,
+    /// Dropped: payload beyond a hole, when the budget of such was used up.
+    DropOutOfOrder,
     /// Dropped: nothing in it was new.
     DropDuplicate,
     /// Not sent: the transmit ring was full.

@@ -16,7 +16,7 @@ use crate::tcp::{
 };
 use crate::time::Tick;
 use crate::wire::Seq;
-use crate::wire::tcp::{Flags, Options, Segment};
+use crate::wire::tcp::{Options, Segment};
 
 /// A half-open connection: 64 bytes and its timer.
 #[derive(Clone, Copy, Debug)]
@@ -162,7 +162,11 @@ impl<A: App, D: Device> Engine<A, D> {
             HalfOpenVerdict::Forget => self.forget_half_open(index, hash),
             HalfOpenVerdict::Reset => {
                 self.forget_half_open(index, hash);
-                self.overflow(segment, &entry.flow, hop);
+                if self.io.may_reply() {
+                    // Exact for a peer in any state.
+                    let (seq, ack) = (entry.state.iss + 1, Some(entry.state.irs + 1));
+                    self.io.send_reset(&entry.flow, hop, seq, ack, Options::NONE);
+                }
             }
             // The handshake may have gone on with another core's SYN-ACK.
             HalfOpenVerdict::Refuse(Drop::BadAck, _) if self.is_for_others(&frame) => {}
@@ -171,7 +175,7 @@ impl<A: App, D: Device> Engine<A, D> {
                 let fields = Fields {
                     seq: entry.state.iss + 1,
                     ack: entry.state.irs + 1,
-                    flags: Flags::ACK,
+                    flags: entry.state.ack_flags(),
                     window: window as u16,
                     ecn: 0,
                     urgent: 0,
@@ -259,7 +263,9 @@ impl<A: App, D: Device> Engine<A, D> {
         let offer = io.offer(entry.flow.remote);
         let window = u32::from(syn_window(io.settings.config.receive_buffer));
         let tcb = entry.state.accept(segment, window, &offer, &io.settings, io.now);
-        self.slots.insert(|id| new_slot(tcb, entry.flow, hop, id, Role::Accepted))
+        let slot = self.slots.insert(|id| new_slot(tcb, entry.flow, hop, id, Role::Accepted))?;
+        self.slots.at(slot).start_counting(&mut self.io);
+        Some(slot)
     }
 
     pub(super) fn time_wait_arrives(
@@ -304,7 +310,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let fields = Fields {
             seq: waiting.state.snd_nxt,
             ack: waiting.state.rcv_nxt,
-            flags: Flags::ACK,
+            flags: waiting.state.flags(),
             window: waiting.state.window,
             ecn: 0,
             urgent: 0,
@@ -338,7 +344,7 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         let buffer = self.io.settings.config.receive_buffer;
         let (window, _) = slot.tcb.window_to_advertise(buffer, 0);
-        let state = TimeWait::new(&slot.tcb, window);
+        let state = TimeWait::new(&slot.tcb, window, slot.ecn_flags(&self.io));
         let expires = self.time_wait_end();
         match self.time_wait.insert(slot.flow, slot.hop, state, expires) {
             Some(new) => {
@@ -378,6 +384,7 @@ pub(super) fn new_slot<C>(tcb: Tcb, flow: Flow, hop: Hop, id: ConnId, role: Role
         outbox: Outbox::new(segment),
         out_of_order: FrameQueue::new(),
         newest: [Seq(0); 3],
+        out_of_order_frames: 0,
         duplicate: None,
         recovery: None,
         pending: Pending::default(),

@@ -9,10 +9,11 @@ use siphasher::sip::SipHasher24;
 use super::config::Limits;
 use super::counters::{Counter, Counters};
 use super::flow::{Flow, Hop};
-use super::own::OwnTable;
+use super::reassembly::Reassembly;
+use super::rows::Rows;
 use super::slab::Slab;
 use crate::device::{Class, Device, Frame, Pool};
-use crate::tcp::{LocalOffer, Recovery, Settings};
+use crate::tcp::{Accurate, LocalOffer, Own, Recovery, Settings};
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, Headers, Options};
 use crate::wire::{Addr, Cidr, Mac, Seq};
@@ -56,7 +57,11 @@ pub(crate) struct Io<D> {
     offer_v6: LocalOffer,
     /// State of the connections that miss segments.
     pub(crate) recoveries: Slab<Recovery>,
-    pub(crate) own: OwnTable,
+    pub(crate) own: Rows<Own>,
+    /// The counters of connections with AccECN.
+    pub(crate) accurate: Rows<Accurate>,
+    /// The budget of segments out of order.
+    pub(crate) reassembly: Reassembly,
     /// Segments that answer nothing of ours, still allowed in this second.
     replies_left: u32,
     replies_per_second: u32,
@@ -87,7 +92,9 @@ impl<D: Device> Io<D> {
             offer_v6: LocalOffer::new(&settings.config, mtu, false),
             settings,
             recoveries: Slab::new(limits.connections),
-            own: OwnTable::new(limits.connections),
+            own: Rows::new(limits.connections),
+            accurate: Rows::new(limits.connections),
+            reassembly: Reassembly::new(limits.out_of_order, device.pool()),
             replies_left: limits.replies_per_second,
             replies_per_second: limits.replies_per_second,
             replies_since: Instant::ZERO,

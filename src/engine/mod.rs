@@ -11,6 +11,8 @@
 //! | `handshake` | listeners, half-open connections, TIME-WAIT |
 //! | `cookies` | handshakes without state, and the driver's help against floods |
 //! | `callbacks` | calling the application, and what it asked for |
+//! | `reassembly` | segments that come before their turn |
+//! | `pressure` | who must go when frames are scarce |
 //! | `scoreboard` | which segments the peer has, which are lost |
 //! | `ecn` | explicit congestion notification |
 //! | `strays` | segments that came to the wrong core |
@@ -39,7 +41,10 @@ mod io;
 mod link_local;
 mod neighbours;
 mod own;
+mod pressure;
+mod reassembly;
 mod reconfigure;
+mod rows;
 mod scoreboard;
 mod segments;
 mod send;
@@ -76,6 +81,7 @@ use flow_hash::FlowHash;
 use handshake::HalfOpenEntry;
 use io::{Io, Local};
 use neighbours::Neighbours;
+use pressure::Watch;
 use slab::Slab;
 use slots::Slots;
 use time_wait_table::TimeWaitTable;
@@ -95,6 +101,7 @@ pub struct Engine<A: App, D> {
     cookies: Cookies,
     slots: Slots<A::Conn>,
     wheel: Wheel,
+    watch: Watch,
     half_open: Slab<HalfOpenEntry>,
     half_open_wheel: Wheel,
     time_wait: TimeWaitTable,
@@ -144,6 +151,7 @@ impl<A: App, D: Device> Engine<A, D> {
             cookies: Cookies::new(&config),
             slots: Slots::new(config.core, limits.connections),
             wheel: Wheel::new(limits.connections as usize, origin),
+            watch: Watch::new(limits.connections),
             half_open: Slab::new(limits.half_open),
             half_open_wheel: Wheel::new(limits.half_open as usize, origin),
             time_wait: TimeWaitTable::new(limits.time_wait),

@@ -1,4 +1,4 @@
-//! The table of what single connections have of their own.
+//! What single connections have of their own.
 
 use super::counters::Counter;
 use super::io::{Fields, Io};
@@ -8,32 +8,6 @@ use crate::device::Device;
 use crate::tcp::{Facts, Own, Settings};
 use crate::wire::Seq;
 use crate::wire::tcp::{Flags, Options, Segment};
-
-/// A row for each slot, found by the slot's index, and written when a connection first has
-/// something of its own. The memory is reserved at the start, and touched as rows are needed.
-#[derive(Debug)]
-pub(crate) struct OwnTable {
-    rows: Vec<Own>,
-}
-
-impl OwnTable {
-    pub(crate) fn new(connections: u32) -> OwnTable {
-        OwnTable { rows: Vec::with_capacity(connections as usize) }
-    }
-
-    fn get(&self, index: u32) -> Option<&Own> {
-        self.rows.get(index as usize)
-    }
-
-    /// The row, whatever is in it.
-    fn row(&mut self, index: u32) -> &mut Own {
-        let index = index as usize;
-        if index >= self.rows.len() {
-            self.rows.resize(index + 1, Own::default());
-        }
-        &mut self.rows[index]
-    }
-}
 
 impl<C> Slot<C> {
     /// What the connection has of its own, if anything.

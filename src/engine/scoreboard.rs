@@ -260,7 +260,9 @@ impl<C> Slot<C> {
         flags.set(Flags::FIN, last && self.tcb.has(Facts::FIN_SENT));
         flags.set(Flags::PSH, last);
         let len = io.pool.queued_len(at) as usize;
-        let fields = self.fields(Seq(io.pool.seq(at)), flags, len, io);
+        let mut fields = self.fields(Seq(io.pool.seq(at)), flags, len, io);
+        // Perhaps it was lost because of it (RFC 9768 section 3.2.3.2.2).
+        fields.options.accecn = None;
         let pool = io.pool.clone();
         let Slot { outbox, flow, hop, .. } = self;
         let send = |frame: &mut Frame| io.send(frame, flow, *hop, &fields);
@@ -278,6 +280,9 @@ impl<C> Slot<C> {
         }
         self.note_resent(&fields, len as u32, io);
         self.advertised(&fields);
+        if self.tcb.ecn.is_on() {
+            self.told_marks(&fields, false, io);
+        }
         self.tcb.retransmitted(io.now);
         true
     }

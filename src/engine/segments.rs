@@ -8,7 +8,6 @@ use super::{Engine, Target};
 use crate::app::{App, Close};
 use crate::device::{Device, Frame, FrameQueue, FrameRef, Place, Pool};
 use crate::tcp::{self, Answer, Drop, Event, Facts, Outcome, Payload, State};
-use crate::wire::Seq;
 use crate::wire::tcp::{Flags, Segment};
 
 /// Payloads up to this long are copied behind the unread bytes before them if they fit there: many
@@ -68,8 +67,7 @@ impl<A: App, D: Device> Engine<A, D> {
             return self.list(index);
         }
         let offer = io.offer(slot.flow.remote);
-        let ecn = slot.tcb.ecn.is_on();
-        let sacked = if ecn { slot.sacked(io) } else { 0 };
+        let before = slot.tcb.ecn.is_on().then(|| slot.before_marks(io));
         let mut space = None;
         let settings = slot.settings(io, &mut space);
         let outcome = tcp::segment_arrives(&mut slot.tcb, segment, &offer, settings, io.now);
@@ -86,8 +84,8 @@ impl<A: App, D: Device> Engine<A, D> {
         } else {
             slot.plain_ack_arrives(segment, &outcome, io);
         }
-        if ecn {
-            slot.marks_arrive(segment, &outcome, sacked, io);
+        if let Some(before) = before {
+            slot.marks_arrive(segment, &outcome, before, io);
         }
         slot.take_payload(frame, segment, outcome.payload, io);
         if outcome.urgent || segment.options.user_timeout.is_some() && outcome.drop.is_none() {
@@ -219,6 +217,7 @@ impl<C> Slot<C> {
                 // RFC 5681 section 4.2: at once, when all or part of a hole is filled.
                 self.tcb.ack_at_once();
             }
+            self.first_come_first_kept(&mut frame, seq, io);
             self.deliver(frame, io);
             self.join_out_of_order(io);
         } else {
@@ -230,7 +229,7 @@ impl<C> Slot<C> {
 
     /// Appends the next bytes of the stream to what the application reads.
     #[inline]
-    fn deliver<D: Device>(&mut self, frame: Frame, io: &mut Io<D>) {
+    pub(super) fn deliver<D: Device>(&mut self, frame: Frame, io: &mut Io<D>) {
         let len = frame.len() as u32;
         io.counters.add(Counter::BytesReceived, u64::from(len));
         if !append_copy(&io.pool, &mut self.inbox.queue, &frame) {
@@ -240,93 +239,6 @@ impl<C> Slot<C> {
         }
         self.tcb.delivered(len);
         self.pending |= Pending::DATA;
-    }
-
-    /// A hole may be filled: moves what is next now from the out-of-order queue.
-    fn join_out_of_order<D: Device>(&mut self, io: &mut Io<D>) {
-        while let Some(at) = self.out_of_order.front().some() {
-            let seq = Seq(io.pool.seq(at));
-            let left = self.tcb.text_left();
-            if seq.after(self.tcb.rcv_nxt) || left == 0 {
-                return;
-            }
-            let Some(mut frame) = self.out_of_order.pop_front(&io.pool, Place::Received) else {
-                return;
-            };
-            let known = (seq.distance_to(self.tcb.rcv_nxt) as usize).min(frame.len());
-            frame.advance(known);
-            self.came_twice(seq, seq + known as u32);
-            frame.truncate(frame.len().min(left as usize));
-            if frame.is_empty() {
-                io.pool.release(frame);
-            } else {
-                self.deliver(frame, io);
-            }
-        }
-    }
-
-    /// RFC 2883 section 4.2: the first part of a segment that came before is reported.
-    fn came_twice(&mut self, from: Seq, to: Seq) {
-        self.duplicate = match self.duplicate {
-            Some((first, end)) if end == from => Some((first, to)),
-            None if to.after(from) => Some((from, to)),
-            before => before,
-        };
-    }
-
-    /// Keeps a segment beyond a hole, without what is there already.
-    fn keep_out_of_order<D: Device>(&mut self, mut frame: Frame, seq: Seq, io: &mut Io<D>) {
-        let pool = &io.pool;
-        if pool.free_for_data() == 0 {
-            // What is in order must still find room, or the hole is never filled.
-            io.counters.inc(Counter::DropNoRoom);
-            pool.release(frame);
-            return;
-        }
-        let len = frame.len() as u32;
-        // The last frame that begins at or before this one.
-        let (mut before, mut at) = (FrameRef::NONE, self.out_of_order.front());
-        while let Some(here) = at.some().filter(|here| Seq(pool.seq(*here)).at_or_before(seq)) {
-            (before, at) = (here, pool.next(here));
-        }
-        let mut start = seq;
-        if let Some(before) = before.some() {
-            let end = Seq(pool.seq(before)) + pool.queued_len(before);
-            if end.after(start) {
-                let known = (start.distance_to(end) as usize).min(frame.len());
-                frame.advance(known);
-                self.came_twice(seq, seq + known as u32);
-                start = end;
-            }
-        }
-        // What begins behind it: covered ones go, an overlapping one cuts it.
-        while let Some(next) = at.some().filter(|_| !frame.is_empty()) {
-            let next_start = Seq(pool.seq(next));
-            let end = start + frame.len() as u32;
-            if next_start.at_or_after(end) {
-                break;
-            }
-            let next_end = next_start + pool.queued_len(next);
-            self.came_twice(next_start, next_end.min(end));
-            if next_end.after(end) {
-                frame.truncate(start.distance_to(next_start) as usize);
-                break;
-            }
-            at = pool.next(next);
-            if let Some(covered) = self.out_of_order.remove_after(pool, before, Place::Received) {
-                pool.release(covered);
-            }
-        }
-        if frame.is_empty() {
-            // RFC 2883 section 4.1.1: all of it is in a block already.
-            self.duplicate = Some((seq, seq + len));
-            io.counters.inc(Counter::DropDuplicate);
-            pool.release(frame);
-            return;
-        }
-        io.counters.inc(Counter::OutOfOrderSegments);
-        let kept = self.out_of_order.insert_after(pool, before, frame, Place::Received);
-        pool.set_seq(kept, start.0);
     }
 
     /// Sends what the RFC wants sent in answer, and counts what was dropped.
@@ -362,9 +274,10 @@ impl<C> Slot<C> {
     }
 
     /// Gives all frames back to the pool.
-    pub(super) fn clear(&mut self, pool: &Pool) {
+    pub(super) fn clear<D>(&mut self, io: &mut Io<D>) {
+        self.drop_out_of_order(io);
+        let pool = &io.pool;
         self.inbox.queue.clear(pool, Place::Received);
-        self.out_of_order.clear(pool, Place::Received);
         self.outbox.queue.clear(pool, Place::Sending);
         self.outbox.in_flight.clear(pool, Place::Sending);
     }

@@ -70,7 +70,8 @@ impl<C> Slot<C> {
         }
         // Segments with payload have no space for blocks.
         let report_first = !self.outbox.queue.is_empty() || !self.outbox.in_flight.is_empty();
-        if report_first && self.tcb.has(Facts::ACK_NOW) && self.has_blocks() {
+        let report_first = report_first && self.has_blocks() || self.reflects_syn_ack(io);
+        if report_first && self.tcb.has(Facts::ACK_NOW) {
             self.acknowledge(io);
         }
         if !self.repair(io) {
@@ -107,8 +108,8 @@ impl<C> Slot<C> {
     /// [`Tcb::settle`](crate::tcp) expires, or earlier if anything else happens.
     pub(super) fn transmit<D: Device>(&mut self, next: &Next, io: &mut Io<D>) -> bool {
         let mut fields = self.fields(next.seq, next.flags, next.len as usize, io);
-        if self.tcb.ecn.is_on() && next.len > 0 && !next.again {
-            self.mark_new_data(&mut fields);
+        if self.tcb.ecn.is_on() {
+            self.mark_data(next, &mut fields);
         }
         if next.len == 0 {
             if !io.send_control(&self.flow, self.hop, &fields, &[]) {
@@ -120,8 +121,8 @@ impl<C> Slot<C> {
         self.advertised(&fields);
         self.told(&fields, io);
         self.tcb.sent(next, io.now);
-        if fields.flags.contains(Flags::CWR) {
-            self.tcb.cwr_sent();
+        if self.tcb.ecn.is_on() {
+            self.told_marks(&fields, false, io);
         }
         if next.again {
             self.note_resent(&fields, next.len, io);
@@ -141,14 +142,14 @@ impl<C> Slot<C> {
             return false;
         }
         if next.len < io.pool.queued_len(front) {
-            // From the reserve: what is sent is what will free frames.
+            // From the reserve: what is sent is what will free frames. But not all of it.
             let split = split_frame(
                 &io.pool,
                 queue,
                 FrameRef::NONE,
                 next.len as usize,
                 SENDING,
-                Class::Control,
+                Class::Cut,
             );
             if split.is_none() {
                 return false;
@@ -209,6 +210,9 @@ impl<C> Slot<C> {
         if sent {
             self.advertised(&fields);
             self.told(&fields, io);
+            if self.tcb.ecn.is_on() {
+                self.told_marks(&fields, payload.is_empty(), io);
+            }
             self.tcb.ack_sent();
         }
         sent
@@ -280,7 +284,7 @@ impl<C> Slot<C> {
             self.own_fields(&mut fields, payload, io);
         }
         if self.tcb.ecn.is_on() {
-            self.report_marks(&mut fields);
+            self.report_marks(&mut fields, payload, io);
         }
         fields
     }
@@ -319,6 +323,7 @@ impl<C> Slot<C> {
             window_scale: scale,
             timestamps,
             sack_permitted: self.tcb.has(Facts::SACK),
+            accecn: self.tcb.syn_ack_option(),
             ..Options::default()
         }
     }

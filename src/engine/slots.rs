@@ -52,6 +52,8 @@ pub(crate) struct Slot<C> {
     pub(crate) outbox: Outbox,
     /// Received beyond a hole, by sequence number, without overlaps.
     pub(crate) out_of_order: FrameQueue,
+    /// Frames in it.
+    pub(crate) out_of_order_frames: u16,
     /// Where the last segments out of order began, the latest first: their blocks are reported in
     /// this order (RFC 2018 section 4).
     pub(crate) newest: [Seq; 3],
@@ -100,6 +102,11 @@ impl<C> Slots<C> {
 
     pub(crate) fn used(&self) -> u32 {
         self.used
+    }
+
+    /// Slots that were ever used: indices are below.
+    pub(crate) fn len(&self) -> u32 {
+        self.entries.len() as u32
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -190,6 +197,7 @@ mod tests {
             outbox: Outbox::new(1_460),
             out_of_order: FrameQueue::new(),
             newest: [Seq(0); 3],
+            out_of_order_frames: 0,
             duplicate: None,
             recovery: None,
             pending: Pending::default(),

@@ -106,6 +106,7 @@ mod tests {
     use super::*;
     use crate::tcp::{LocalOffer, Settings, Tcb, TcpConfig};
     use crate::time::Instant;
+    use crate::wire::tcp::Flags;
     use crate::wire::{Addr, Seq};
 
     fn add(table: &mut TimeWaitTable, port: u16) -> Option<u32> {
@@ -114,7 +115,12 @@ mod tests {
         let tcb = Tcb::connect(Seq(0), 0, &offer, &settings, Instant::ZERO);
         let remote = Addr::UNSPECIFIED_V4;
         let flow = Flow { remote, remote_port: port, local_port: 80, local: 0 };
-        table.insert(flow, Hop::to([0; 6]), TimeWait::new(&tcb, 0), Tick(u32::from(port)))
+        table.insert(
+            flow,
+            Hop::to([0; 6]),
+            TimeWait::new(&tcb, 0, Flags::empty()),
+            Tick(u32::from(port)),
+        )
     }
 
     fn order(table: &mut TimeWaitTable) -> Vec<u16> {

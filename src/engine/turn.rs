@@ -47,6 +47,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let returned = self.take_returned();
         self.ready.append(&mut self.blocked);
         self.feed_starved();
+        self.watch();
         self.look_for_floods();
         let accepted = self.accept();
         let called = self.call_back();
@@ -188,6 +189,7 @@ impl<A: App, D: Device> Engine<A, D> {
             self.wheel.next_deadline(),
             self.half_open_wheel.next_deadline(),
             self.time_wait.first().map(|(_, expires)| expires),
+            self.watch.deadline(),
         ];
         let now = self.io.now;
         let first = ticks.into_iter().flatten().reduce(Tick::min)?;

@@ -76,6 +76,21 @@ pub struct Group {
     pub flows: u32,
 }
 
+/// The host that all flows end at.
+#[derive(Clone, Copy, Debug)]
+pub struct Receiver {
+    /// Its settings.
+    pub tcp: TcpConfig,
+    /// It keeps what comes beyond a loss. If not, all of that must be sent again: go-back-N.
+    pub reassembles: bool,
+}
+
+impl From<TcpConfig> for Receiver {
+    fn from(tcp: TcpConfig) -> Receiver {
+        Receiver { tcp, reassembles: true }
+    }
+}
+
 /// A dumbbell at work. All of it follows from the seed.
 #[derive(Debug)]
 pub struct Dumbbell {
@@ -85,19 +100,19 @@ pub struct Dumbbell {
 }
 
 impl Dumbbell {
-    /// A dumbbell whose flows all begin in the first moments of time. The receiver's settings are
-    /// `receiver`.
+    /// A dumbbell whose flows all begin in the first moments of time.
     ///
     /// # Panics
     /// If the system has no memory for the frames.
-    pub fn new(seed: u64, path: &Bottleneck, receiver: &TcpConfig, groups: &[Group]) -> Dumbbell {
+    pub fn new(seed: u64, path: &Bottleneck, receiver: Receiver, groups: &[Group]) -> Dumbbell {
         let mut rng = Rng::new(seed);
         let back = LinkConfig { delay: path.rtt / 2, ..LinkConfig::default() };
         let start = Instant::from_millis(1);
         let network = Network::new(rng.next_u64(), back);
         let mut simulation = Simulation::new(rng.next_u64(), network, start);
         let flows = groups.iter().map(|group| group.flows).sum();
-        let mut config = host(0, receiver, flows);
+        let mut config = host(0, &receiver.tcp, flows);
+        config.engine.limits.out_of_order = if receiver.reassembles { u32::MAX } else { 0 };
         config.engine.neighbours = (1..=groups.len()).map(neighbour).collect();
         config.engine.listeners.push(Listen { at: SocketAddr::new(ip(0), PORT) });
         let receiver = simulation.add(config, Sink::default()).expect("memory for the frames");

@@ -8,6 +8,7 @@ use std::io;
 use super::checked::Checked;
 use super::network::Network;
 use super::rng::Rng;
+use super::script::{Script, ScriptHost, ScriptId};
 use super::violation::Violation;
 use crate::app::App;
 use crate::device::{Place, Pool, PoolConfig, VirtualDevice};
@@ -54,7 +55,7 @@ pub struct HostConfig {
 }
 
 /// What the simulation needs of a host, whatever its application.
-trait Host {
+pub(super) trait Host {
     fn turn(&mut self, now: Instant) -> Turn;
     fn turns(&self) -> u64;
     fn pool(&self) -> &Pool;
@@ -151,6 +152,31 @@ impl Simulation {
         let index = self.network.join(port, config.mac);
         self.slots.push(Slot { host: Box::new(engine), deadline: Some(self.now), turns: 0 });
         Ok(HostId(index, PhantomData))
+    }
+
+    /// Adds a host that follows a script instead of the protocol, with an Ethernet link of 1,500
+    /// bytes, and gives it a first turn in the next step.
+    ///
+    /// # Errors
+    /// As [`add`](Simulation::add).
+    pub fn add_script<S: Script + 'static>(
+        &mut self,
+        mac: [u8; 6],
+        script: S,
+    ) -> io::Result<ScriptId<S>> {
+        let config = PoolConfig { frames: 4_096, reserve: 8, huge_pages: false, frame_size: 2_048 };
+        let pool = Pool::new(config).map_err(io::Error::other)?;
+        let (device, port) = VirtualDevice::new(pool, mac, 1_500);
+        let index = self.network.join(port, mac);
+        let host = Box::new(ScriptHost::new(script, device));
+        self.slots.push(Slot { host, deadline: Some(self.now), turns: 0 });
+        Ok(ScriptId(index, PhantomData))
+    }
+
+    /// The script of a host.
+    pub fn script<S: Script + 'static>(&self, id: ScriptId<S>) -> &S {
+        let host = self.slots[id.0].host.as_any().downcast_ref::<ScriptHost<S>>();
+        &host.expect("the type comes with the number").script
     }
 
     /// Makes sure that a host has a turn at `at`, for an application that acts in `on_turn`.

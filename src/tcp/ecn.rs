@@ -13,12 +13,13 @@ use core::str::FromStr;
 
 use bitflags::bitflags;
 
+use super::accurate;
 use super::congestion::{Algorithm, CongestionControl};
 use super::cookie;
 use super::outcome::Outcome;
 use super::tcb::{Facts, Tcb};
 use crate::time::Instant;
-use crate::wire::tcp::{Flags, Segment};
+use crate::wire::tcp::{AccEcn, Flags, Segment};
 
 /// The values of the ECN field of an IP header (RFC 3168 section 5).
 pub(crate) mod codepoint {
@@ -91,15 +92,6 @@ impl Ecn {
 }
 
 impl Ecn {
-    /// The same without AccECN.
-    pub(super) fn without_accurate(self) -> Ecn {
-        match self {
-            Ecn::Accurate | Ecn::AskClassic => Ecn::Classic,
-            Ecn::Accept => Ecn::AcceptClassic,
-            classic => classic,
-        }
-    }
-
     /// The same, asking for what it would agree to.
     pub(super) fn asking(self) -> Ecn {
         match self {
@@ -199,6 +191,30 @@ impl EcnFacts {
         EcnFacts::of(asked.min(ecn.accepts())).with_syn_ecn(syn.ecn)
     }
 
+    /// The peer's SYN has crossed ours, sent so many times again: he has agreed to what ours asked
+    /// for, if to anything.
+    pub(super) fn crossing(self, syn: &Segment, ecn: Ecn, tries: u8) -> EcnFacts {
+        let peer = EcnFacts::answering(syn, ecn);
+        let both = match (self.kind().min(peer.kind()), tries) {
+            (Feedback::Accurate, _) => return peer,
+            (Feedback::Classic, 0) => EcnFacts::CLASSIC,
+            // RFC 3168 section 6.1.1: no ECT for who may have sent a SYN without.
+            (Feedback::Classic, _) => EcnFacts::CLASSIC | EcnFacts::NO_ECT,
+            (Feedback::None, _) => EcnFacts::empty(),
+        };
+        both.with_syn_ecn(syn.ecn)
+    }
+
+    fn kind(self) -> Feedback {
+        if self.contains(EcnFacts::ACCURATE) {
+            Feedback::Accurate
+        } else if self.contains(EcnFacts::CLASSIC) {
+            Feedback::Classic
+        } else {
+            Feedback::None
+        }
+    }
+
     /// What a cookie keeps of it.
     pub(super) fn in_cookie(self) -> cookie::Ecn {
         if self.contains(EcnFacts::CLASSIC) {
@@ -222,9 +238,8 @@ impl EcnFacts {
     /// A repeated SYN asks for another kind of feedback: no honest peer does, and the two would
     /// misunderstand each other (RFC 9768 section 3.1.5).
     pub(super) fn contradicts(self, syn: &Segment, ecn: Ecn) -> bool {
-        let kinds = EcnFacts::CLASSIC | EcnFacts::ACCURATE;
         let now = EcnFacts::answering(syn, ecn);
-        self.is_on() && now.is_on() && self & kinds != now & kinds
+        self.is_on() && now.is_on() && self.kind() != now.kind()
     }
 
     /// A valid SYN has come again.
@@ -269,6 +284,19 @@ impl EcnFacts {
             codepoint::ECT_0 => Flags::AE,
             _ => Flags::AE | Flags::CWR,
         }
+    }
+
+    /// Whether our SYN-ACK may have an AccECN option, after so many retransmissions.
+    pub(super) fn syn_ack_option(self, tries: u8) -> Option<AccEcn> {
+        let may =
+            tries == 0 && self.contains(EcnFacts::ACCURATE) && !self.contains(EcnFacts::NO_OPTION);
+        may.then(accurate::first_option)
+    }
+
+    /// The flags of an acknowledgement from a connection that keeps no counters yet.
+    pub(super) fn first_ack_flags(self) -> Flags {
+        let accurate = self.contains(EcnFacts::ACCURATE);
+        if accurate { accurate::first_ace() } else { Flags::empty() }
     }
 
     pub(crate) fn syn_ecn(self) -> u8 {
@@ -335,6 +363,11 @@ impl Tcb {
         } else {
             self.ecn.syn_flags(self.tries)
         }
+    }
+
+    /// The AccECN option of our SYN-ACK of a simultaneous open.
+    pub(crate) fn syn_ack_option(&self) -> Option<AccEcn> {
+        self.ecn.syn_ack_option(self.tries)
     }
 
     /// What an ACK echoes.

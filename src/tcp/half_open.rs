@@ -121,6 +121,11 @@ impl HalfOpen {
         Flags::SYN | Flags::ACK | self.ecn.syn_ack_flags(self.tries)
     }
 
+    /// Control bits of an acknowledgement.
+    pub(crate) fn ack_flags(&self) -> Flags {
+        Flags::ACK | self.ecn.first_ack_flags()
+    }
+
     /// The SYN has come again.
     pub(crate) fn syn_again(&mut self, syn: &Segment) {
         self.ecn.syn_again(syn);
@@ -128,7 +133,8 @@ impl HalfOpen {
 
     /// Options of our SYN-ACK.
     pub(crate) fn options(&self, offer: &LocalOffer, now: Instant) -> Options {
-        offer.options(Some(&self.agreed), self.timestamps(now))
+        let accecn = self.ecn.syn_ack_option(self.tries);
+        Options { accecn, ..offer.options(Some(&self.agreed), self.timestamps(now)) }
     }
 
     fn timestamps(&self, now: Instant) -> Timestamps {

@@ -11,6 +11,7 @@
 //! the engine moves frames, timers and callbacks accordingly. Sending is `output`'s: it looks at
 //! a connection and says what the next segment is.
 
+mod accurate;
 mod config;
 pub mod congestion;
 pub mod cookie;
@@ -39,6 +40,7 @@ mod timeout;
 mod undo;
 pub mod validation;
 
+pub(crate) use accurate::{Accurate, Progress};
 pub use config::{TcpConfig, UserTimeoutLimits};
 pub(crate) use ecn::EcnFacts;
 pub use ecn::{Ecn, UnknownEcn};

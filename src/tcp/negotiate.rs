@@ -36,7 +36,7 @@ impl LocalOffer {
             window_scale: config.window_scaling.then(|| scale_for(config.receive_buffer)),
             timestamps: config.timestamps,
             sack: config.sack,
-            ecn: config.ecn.without_accurate(),
+            ecn: config.ecn,
         }
     }
 

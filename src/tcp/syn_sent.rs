@@ -1,6 +1,5 @@
 //! SYN-SENT: RFC 9293 section 3.10.7.3.
 
-use super::ecn::EcnFacts;
 use super::negotiate::{Agreed, LocalOffer};
 use super::outcome::{Answer, Drop, Event, Outcome};
 use super::settings::Settings;
@@ -44,7 +43,7 @@ impl Tcb {
         self.ecn = if acks {
             self.ecn.answered(segment, self.tries)
         } else {
-            EcnFacts::answering(segment, offer.ecn)
+            self.ecn.crossing(segment, offer.ecn, self.tries)
         };
         self.take_timestamp_of_syn(segment, now);
         self.take_window(segment, 0);

@@ -14,6 +14,8 @@ pub(crate) struct TimeWait {
     ts_recent: u32,
     ts_offset: u32,
     timestamps: bool,
+    /// What the flags of ECN said last.
+    ecn: Flags,
     /// Window field of the last ACK.
     pub(crate) window: u16,
 }
@@ -31,7 +33,8 @@ pub(crate) enum TimeWaitVerdict {
 }
 
 impl TimeWait {
-    pub(crate) fn new(tcb: &Tcb, window: u16) -> TimeWait {
+    /// `ecn`: the flags by which the connection's last ACK reports marks.
+    pub(crate) fn new(tcb: &Tcb, window: u16, ecn: Flags) -> TimeWait {
         TimeWait {
             snd_nxt: tcb.snd_max,
             rcv_nxt: tcb.rcv_nxt,
@@ -39,7 +42,13 @@ impl TimeWait {
             ts_offset: tcb.ts_offset,
             timestamps: tcb.has(Facts::TIMESTAMPS),
             window,
+            ecn,
         }
+    }
+
+    /// Control bits of our ACK.
+    pub(crate) fn flags(&self) -> Flags {
+        Flags::ACK | self.ecn
     }
 
     /// Options of our ACK.

@@ -75,9 +75,16 @@ fn run(ecns: [Ecn; 2], congestion: Algorithm) -> (LinkCounters, impl Fn(Counter)
 
 #[test]
 fn marks_reduce_windows_before_anything_is_lost() {
-    for congestion in [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Dctcp] {
-        let (network, count) = run([Ecn::Classic, Ecn::AcceptClassic], congestion);
+    let algorithms = [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Dctcp];
+    for (ecn, congestion) in algorithms
+        .into_iter()
+        .flat_map(|algorithm| [Ecn::Classic, Ecn::Accurate].map(|ecn| (ecn, algorithm)))
+    {
+        let (network, count) = run([ecn, Ecn::Accept], congestion);
         assert_eq!(count(Counter::EcnConnections), 2 * u64::from(FLOWS));
+        let accurate = if ecn == Ecn::Accurate { 2 * u64::from(FLOWS) } else { 0 };
+        assert_eq!(count(Counter::AccurateEcnConnections), accurate);
+        assert_eq!(count(Counter::EcnFallbacks), 0);
         let reductions = count(Counter::CongestionMarkReductions);
         assert!(reductions >= u64::from(FLOWS), "{congestion}: {reductions} reductions");
         assert!(network.marked >= reductions, "{congestion}: {network:?}");

@@ -1,5 +1,6 @@
 //! One connection's conversation: requests in, answers out, in order and under back-pressure.
 
+use core::time::Duration;
 use std::io;
 
 use super::reply::{Content, Reply};
@@ -33,6 +34,11 @@ pub(in crate::apps) struct Desk {
     pub(in crate::apps) draining: bool,
 }
 
+/// How long a peer may take for a request, or leave a connection unused: twice that at most.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes of a request's body that must come in that time.
+const LEAST_BODY: u64 = 15_000;
+
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// The state of a conversation.
@@ -51,6 +57,10 @@ pub(in crate::apps) struct Talk<B> {
     idle: bool,
     /// The peer has finished, and all that it sent was read.
     drained: bool,
+    /// A request came since the timer last fired.
+    asked: bool,
+    /// What was missing of a body then.
+    body_then: u64,
 }
 
 impl<B> Default for Talk<B> {
@@ -63,11 +73,35 @@ impl<B> Default for Talk<B> {
             over: false,
             idle: false,
             drained: false,
+            asked: false,
+            body_then: 0,
         }
     }
 }
 
 impl<B: Body> Talk<B> {
+    /// The connection is open: its first request is waited for.
+    pub(in crate::apps) fn on_open(tx: &mut Tx<'_>) -> Talk<B> {
+        tx.set_timer(Some(PATIENCE));
+        Talk::default()
+    }
+
+    /// Ends what is not used, and what is not meant to be: a request that comes byte by byte would
+    /// keep its connection for ever. A peer that reads slowly is not the application's affair.
+    pub(in crate::apps) fn on_timer(&mut self, tx: &mut Tx<'_>) {
+        let uploads = self.body > 0 && self.body_then.saturating_sub(self.body) >= LEAST_BODY;
+        let reads = self.answer.is_some() && self.body == 0;
+        if core::mem::take(&mut self.asked) || uploads || reads {
+            self.body_then = self.body;
+        } else if self.idle && !self.over {
+            self.over = true;
+            tx.finish();
+        } else {
+            return tx.abort();
+        }
+        tx.set_timer(Some(PATIENCE));
+    }
+
     /// Reads requests and answers them with `respond` for as long as there is space to write.
     pub(in crate::apps) fn on_data(
         &mut self,
@@ -95,6 +129,7 @@ impl<B: Body> Talk<B> {
                     request.keep_alive &= !desk.draining;
                     self.last = !request.keep_alive;
                     self.idle = true;
+                    self.asked = true;
                     self.body = request.body;
                     self.answer = Some(respond(&request));
                     let waits = request.expects && request.body > 0 && rx.len() == request.head;

@@ -96,6 +96,21 @@ fn rfc3168_6_1_1_who_did_not_ask_agrees_to_nothing() {
 }
 
 #[test]
+fn crossing_syns_agree_on_what_both_ask_for() {
+    let flags = |ecn: Ecn| EcnFacts::asking(ecn).syn_flags(0);
+    for ours in Ecn::ALL {
+        for theirs in Ecn::ALL {
+            let meet = |ours: Ecn, theirs: Ecn| {
+                let syn = segment(flags(theirs), 0);
+                EcnFacts::asking(ours).crossing(&syn, ours, 0).kind()
+            };
+            assert_eq!(meet(ours, theirs), meet(theirs, ours), "{ours} and {theirs}");
+            assert_eq!(meet(ours, theirs), ours.asks().min(theirs.asks()));
+        }
+    }
+}
+
+#[test]
 fn syns_fall_back_after_one_or_two_without_an_answer() {
     let classic = EcnFacts::asking(Ecn::AskClassic);
     assert_eq!([0, 1, 2].map(|tries| classic.syn_flags(tries)), [CLASSIC, NONE, NONE]);

@@ -1,5 +1,6 @@
 //! TCP segments: what is read from one ([`Segment`]) and what is written before one ([`Headers`]).
 
+mod accecn;
 mod flags;
 mod headers;
 mod options;
@@ -7,6 +8,7 @@ mod sack;
 mod segment;
 mod user_timeout;
 
+pub use accecn::{AccEcn, AccEcnOrder};
 pub use flags::Flags;
 pub use headers::{Headers, MAX_HEADERS};
 pub use options::{MAX_OPTIONS, Options, Timestamps};

@@ -1,5 +1,6 @@
 //! TCP options: RFC 9293 section 3.2, RFC 7323 (window scale, timestamps), RFC 2018 (SACK).
 
+use super::accecn::AccEcn;
 use super::sack::SackBlocks;
 use super::user_timeout::UserTimeout;
 use crate::wire::checksum::Sum;
@@ -18,6 +19,8 @@ mod kind {
     pub(super) const SACK: u8 = 5;
     pub(super) const TIMESTAMPS: u8 = 8;
     pub(super) const USER_TIMEOUT: u8 = 28;
+    pub(super) const ACCECN_0: u8 = 172;
+    pub(super) const ACCECN_1: u8 = 174;
 }
 
 /// NOP, NOP, then the timestamps option's kind and length: the layout of RFC 7323 appendix A that
@@ -39,6 +42,8 @@ pub struct Options {
     pub malformed: bool,
     /// The sender's user timeout.
     pub user_timeout: Option<UserTimeout>,
+    /// How many bytes arrived with which mark.
+    pub accecn: Option<AccEcn>,
     /// Timestamp value and echo.
     pub timestamps: Option<Timestamps>,
     /// Selectively acknowledged ranges.
@@ -62,6 +67,7 @@ impl Options {
         sack_permitted: false,
         malformed: false,
         user_timeout: None,
+        accecn: None,
         timestamps: None,
         sack: SackBlocks::EMPTY,
     };
@@ -136,6 +142,7 @@ impl Options {
             (kind::USER_TIMEOUT, &[a, b]) => {
                 self.user_timeout = Some(UserTimeout::from_bits(u16::from_be_bytes([a, b])));
             }
+            (kind::ACCECN_0 | kind::ACCECN_1, body) => self.accecn = AccEcn::parse(kind, body),
             (kind::SACK, ranges) => match SackBlocks::parse(ranges) {
                 Some(blocks) => self.sack = blocks,
                 None => return false,
@@ -151,7 +158,8 @@ impl Options {
     #[inline]
     pub(crate) const fn is_plain(&self) -> bool {
         let handshake = self.mss.is_some() | self.window_scale.is_some() | self.sack_permitted;
-        !handshake & self.user_timeout.is_none() & self.sack.is_empty()
+        let rare = self.user_timeout.is_some() | self.accecn.is_some();
+        !(handshake | rare) & self.sack.is_empty()
     }
 
     /// Bytes these options take in a header: a multiple of 4, at most [`MAX_OPTIONS`].
@@ -177,7 +185,16 @@ impl Options {
             + alone as usize
             + self.user_timeout.is_some() as usize
             + if self.timestamps.is_some() { 3 } else { 0 };
-        words * 4
+        let accecn = match &self.accecn {
+            Some(option) => option.padded_len(),
+            None => 0,
+        };
+        words * 4 + accecn
+    }
+
+    /// How many SACK blocks are written: those for which there is room.
+    pub(crate) const fn sack_written(&self) -> usize {
+        self.sack_fitting(self.fixed_len())
     }
 
     /// How many SACK blocks fit beside `fixed` bytes of other options: the first ones, which are
@@ -208,7 +225,7 @@ impl Options {
     }
 
     /// Writes any set of options, each in whole words: MSS, SACK-permitted, timestamps, window
-    /// scale, user timeout, SACK.
+    /// scale, user timeout, AccECN, SACK.
     #[inline(never)]
     fn emit_any(&self, out: &mut [u8]) -> Sum {
         let word = u32::from_be_bytes;
@@ -230,7 +247,11 @@ impl Options {
         if let Some(timeout) = self.user_timeout {
             words.put(word([kind::USER_TIMEOUT, 4, 0, 0]) | u32::from(timeout.to_bits()));
         }
-        let fitting = self.sack_fitting(self.fixed_len());
+        if let Some(option) = self.accecn {
+            let count = option.padded_len() / 4;
+            option.words(kind::NOP).into_iter().take(count).for_each(|word| words.put(word));
+        }
+        let fitting = self.sack_written();
         if fitting > 0 {
             words.put(word([kind::NOP, kind::NOP, kind::SACK, 2 + 8 * fitting as u8]));
             for (Seq(left), Seq(right)) in self.sack.iter().take(fitting) {

@@ -5,7 +5,9 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::tcp::{Flags, Headers, Options, SackBlocks, Timestamps, UserTimeout};
+use crate::wire::tcp::{
+    AccEcn, AccEcnOrder, Flags, Headers, Options, SackBlocks, Timestamps, UserTimeout,
+};
 
 pub(super) fn mac() -> impl Strategy<Value = Mac> {
     any::<[u8; 6]>().prop_map(Mac)
@@ -38,6 +40,15 @@ fn sack_blocks() -> impl Strategy<Value = SackBlocks> {
 }
 
 /// Any options, also more than fit into a header.
+fn accecn() -> impl Strategy<Value = AccEcn> {
+    let order = any::<bool>().prop_map(|reversed| match reversed {
+        false => AccEcnOrder::Ect0First,
+        true => AccEcnOrder::Ect1First,
+    });
+    (order, any::<[u32; 3]>(), 0usize..=3)
+        .prop_map(|(order, counters, count)| AccEcn::new(order, &counters[..count]))
+}
+
 pub(super) fn options() -> impl Strategy<Value = Options> {
     let timestamps = any::<(u32, u32)>().prop_map(|(value, echo)| Timestamps { value, echo });
     (
@@ -47,15 +58,19 @@ pub(super) fn options() -> impl Strategy<Value = Options> {
         option::of(timestamps),
         sack_blocks(),
         any::<Option<u16>>(),
+        option::of(accecn()),
     )
-        .prop_map(|(mss, window_scale, sack_permitted, timestamps, sack, timeout)| Options {
-            mss,
-            window_scale,
-            sack_permitted,
-            malformed: false,
-            user_timeout: timeout.map(UserTimeout::from_bits),
-            timestamps,
-            sack,
+        .prop_map(|(mss, window_scale, sack_permitted, timestamps, sack, timeout, accecn)| {
+            Options {
+                mss,
+                window_scale,
+                sack_permitted,
+                malformed: false,
+                user_timeout: timeout.map(UserTimeout::from_bits),
+                accecn,
+                timestamps,
+                sack,
+            }
         })
 }
 

@@ -33,7 +33,7 @@ impl Mix {
     ];
 
     fn name(self) -> String {
-        let name = |algorithm| Variant { algorithm, sack: true }.name();
+        let name = |algorithm| Variant::of(algorithm).name();
         match self {
             Mix::Alike(one) => name(one),
             Mix::Halves(one, other) => format!("{} with {}", name(one), name(other)),
@@ -53,12 +53,12 @@ impl Mix {
             Mix::Alike(one) => one,
             Mix::Halves(..) => Algorithm::Cubic,
         };
-        Variant { algorithm, sack: true }.path()
+        Variant::of(algorithm).path()
     }
 }
 
 fn tcp(algorithm: Algorithm) -> TcpConfig {
-    let tcp = Variant { algorithm, sack: true }.tcp();
+    let tcp = Variant::of(algorithm).tcp();
     TcpConfig { send_buffer: BUFFER, receive_buffer: BUFFER, ..tcp }
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn run(lab: &Lab) -> Result<(), Error> {
 
 fn shares(mix: Mix, flows: u32, seconds: u64, seed: u64) -> Result<Shares, Error> {
     let receiver = tcp(Algorithm::default());
-    let mut dumbbell = Dumbbell::new(seed, &mix.path(), &receiver, &mix.groups(flows));
+    let mut dumbbell = Dumbbell::new(seed, &mix.path(), receiver.into(), &mix.groups(flows));
     dumbbell.run(WARM_UP)?;
     let before = dumbbell.delivered();
     dumbbell.run(Duration::from_secs(seconds))?;

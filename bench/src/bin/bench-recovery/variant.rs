@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use sidestep::sim::{Bottleneck, Dumbbell, Group};
+use sidestep::sim::{Bottleneck, Dumbbell, Group, Receiver};
 use sidestep::tcp::congestion::Algorithm;
 use sidestep::tcp::{Ecn, TcpConfig};
 
@@ -19,15 +19,23 @@ const WARM_UP: Duration = Duration::from_secs(2);
 pub(crate) struct Variant {
     pub(crate) algorithm: Algorithm,
     pub(crate) sack: bool,
+    /// The receiver keeps nothing beyond a loss.
+    pub(crate) goes_back: bool,
 }
 
 impl Variant {
+    /// RACK-TLP under this control.
+    pub(crate) fn of(algorithm: Algorithm) -> Variant {
+        Variant { algorithm, sack: true, goes_back: false }
+    }
+
     /// All of them, the controls with SACK first.
     pub(crate) fn all() -> Vec<Variant> {
-        let with = Algorithm::ALL.map(|algorithm| Variant { algorithm, sack: true });
-        let without = [Algorithm::Cubic, Algorithm::NewReno]
-            .map(|algorithm| Variant { algorithm, sack: false });
-        with.into_iter().chain(without).collect()
+        let without = |algorithm| Variant { sack: false, ..Variant::of(algorithm) };
+        let mut all: Vec<Variant> = Algorithm::ALL.map(Variant::of).into();
+        all.extend([without(Algorithm::Cubic), without(Algorithm::NewReno)]);
+        all.push(Variant { goes_back: true, ..without(Algorithm::NewReno) });
+        all
     }
 
     pub(crate) fn name(&self) -> String {
@@ -37,7 +45,11 @@ impl Variant {
             Algorithm::Dctcp => "DCTCP",
             Algorithm::Bbr => "BBR",
         };
-        if self.sack { name.into() } else { format!("{name}, no SACK") }
+        match (self.sack, self.goes_back) {
+            (true, _) => name.into(),
+            (false, false) => format!("{name}, no SACK"),
+            (false, true) => format!("{name}, go-back-N"),
+        }
     }
 
     pub(crate) fn tcp(&self) -> TcpConfig {
@@ -64,7 +76,8 @@ impl Variant {
     /// Goodput of one flow in Mbit/s, once it is under way.
     pub(crate) fn goodput(&self, path: &Bottleneck, seconds: u64, seed: u64) -> Result<f64, Error> {
         let tcp = self.tcp();
-        let mut dumbbell = Dumbbell::new(seed, path, &tcp, &[Group { tcp, flows: 1 }]);
+        let receiver = Receiver { tcp, reassembles: !self.goes_back };
+        let mut dumbbell = Dumbbell::new(seed, path, receiver, &[Group { tcp, flows: 1 }]);
         dumbbell.run(WARM_UP)?;
         let before = delivered(&dumbbell);
         dumbbell.run(Duration::from_secs(seconds))?;

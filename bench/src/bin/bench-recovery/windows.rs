@@ -21,7 +21,7 @@ pub(crate) fn run(lab: &Lab) -> Result<(), Error> {
 }
 
 fn chart(lab: &Lab, algorithm: Algorithm) -> Result<Chart, Error> {
-    let variant = Variant { algorithm, sack: true };
+    let variant = Variant::of(algorithm);
     let mut series = Vec::new();
     for (name, loss) in [("queue drops only", 0), ("0.1 % lost too", LOSSY)] {
         let points = window(lab, &variant, loss)?;
@@ -40,7 +40,7 @@ fn window(lab: &Lab, variant: &Variant, loss: u32) -> Result<Vec<(f64, f64)>, Er
     let tcp = variant.tcp();
     let mut path = variant.path();
     path.loss = loss;
-    let mut dumbbell = Dumbbell::new(1, &path, &tcp, &[Group { tcp, flows: 1 }]);
+    let mut dumbbell = Dumbbell::new(1, &path, tcp.into(), &[Group { tcp, flows: 1 }]);
     let mut points = Vec::new();
     for step in 1..=lab.seconds * 1_000 / STEP.as_millis() as u64 {
         dumbbell.run(STEP)?;
