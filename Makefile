@@ -16,7 +16,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test interop demo bench-wrk bench-engine bench-recovery lint fmt doc clean
+.PHONY: help setup build test interop demo bench-wrk bench-engine bench-syn bench-recovery lint fmt doc clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench-engine: ## The engine in one process, beside its stateless limit and smolt
 
 bench-recovery: ## Draw goodput, fairness and windows of simulated transfers: target/bench-recovery/
 	$(CARGO) run --release -p sidestep-bench --bin bench-recovery
+
+bench-syn: ## SYN cookies: a SYN answered in the driver, 24 million guesses refused (root)
+	$(CARGO) run --release -p sidestep-bench --bin bench-syn
 
 lint: ## Check formatting, clippy and rustdoc, warnings as errors
 	$(CARGO) fmt --all --check

@@ -59,7 +59,7 @@ mod bpf {
 
     fn arguments() -> Vec<OsString> {
         let mut arguments: Vec<OsString> =
-            ["-Wall", "-Wextra", "-Werror"].into_iter().map(Into::into).collect();
+            ["-Wall", "-Wextra", "-Werror", "-mcpu=v3"].into_iter().map(Into::into).collect();
         // Where Debian keeps asm/types.h, which clang does not look for when the target is bpf.
         let arch = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
         let asm = PathBuf::from(format!("/usr/include/{arch}-linux-gnu"));

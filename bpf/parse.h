@@ -43,9 +43,17 @@ enum fragment { WHOLE, FIRST_FRAGMENT, LATER_FRAGMENT };
 
 /* What the network header says; the cursor stands behind it. */
 struct datagram {
+	struct address source;
 	struct address destination;
 	enum fragment fragment;
 	__u8 protocol;
+	__u8 is_v4;
+	__u8 tagged;
+	__u8 ecn;
+	/* It has IPv6 headers that the engine won't take either, or only perhaps. */
+	__u8 odd;
+	/* Bytes behind the network header, as it says itself. */
+	__s32 length;
 };
 
 enum parsed { PARSED, MALFORMED };
@@ -68,7 +76,7 @@ struct fragment_header {
 };
 
 /* The EtherType in network order, behind at most one 802.1Q tag; 0 when cut short. */
-static __always_inline __be16 parse_link(struct cursor *cursor)
+static __always_inline __be16 parse_link(struct cursor *cursor, __u8 *tagged)
 {
 	struct ethhdr *ethernet = TAKE(cursor, sizeof(*ethernet));
 	struct vlan_tag *tag;
@@ -77,6 +85,7 @@ static __always_inline __be16 parse_link(struct cursor *cursor)
 		return 0;
 	if (ethernet->h_proto != bpf_htons(ETH_P_8021Q))
 		return ethernet->h_proto;
+	*tagged = 1;
 	tag = TAKE(cursor, sizeof(*tag));
 	return tag ? tag->ethertype : 0;
 }
@@ -98,7 +107,11 @@ static __always_inline enum parsed parse_ipv4(struct cursor *cursor, struct data
 		return MALFORMED;
 	if (!TAKE(cursor, ip->ihl * 4 - sizeof(*ip)))
 		return MALFORMED;
+	map_ipv4(&datagram->source, ip->saddr);
 	map_ipv4(&datagram->destination, ip->daddr);
+	datagram->is_v4 = 1;
+	datagram->ecn = ip->tos & 3;
+	datagram->length = bpf_ntohs(ip->tot_len) - ip->ihl * 4;
 	datagram->protocol = ip->protocol;
 	fragment = bpf_ntohs(ip->frag_off);
 	if (fragment & IPV4_OFFSET)
@@ -121,6 +134,8 @@ static __always_inline enum parsed parse_extension(struct cursor *cursor, struct
 		fragment = TAKE(cursor, sizeof(*fragment));
 		if (!fragment)
 			return MALFORMED;
+		datagram->odd = 1;
+		datagram->length -= sizeof(*fragment);
 		offset = bpf_ntohs(fragment->offset);
 		if (offset & IPV6_OFFSET)
 			datagram->fragment = LATER_FRAGMENT;
@@ -137,6 +152,8 @@ static __always_inline enum parsed parse_extension(struct cursor *cursor, struct
 		length = (extension->length + 2) * 4;
 	else
 		length = (extension->length + 1) * 8;
+	datagram->odd |= datagram->protocol == IPPROTO_ROUTING;
+	datagram->length -= length;
 	datagram->protocol = extension->next;
 	return TAKE(cursor, length - sizeof(*extension)) ? PARSED : MALFORMED;
 }
@@ -153,7 +170,10 @@ static __always_inline enum parsed parse_ipv6(struct cursor *cursor, struct data
 
 	if (!ip || ip->version != 6)
 		return MALFORMED;
+	__builtin_memcpy(&datagram->source, &ip->saddr, sizeof(datagram->source));
 	__builtin_memcpy(&datagram->destination, &ip->daddr, sizeof(datagram->destination));
+	datagram->ecn = ip->flow_lbl[0] >> 4 & 3;
+	datagram->length = bpf_ntohs(ip->payload_len);
 	datagram->protocol = ip->nexthdr;
 	datagram->fragment = WHOLE;
 	for (int i = 0; i < MAX_EXTENSION_HEADERS; i++) {

@@ -5,7 +5,9 @@
  * Ours: TCP to an (address, port) that is served; and for an address that is owned, which the
  * kernel therefore doesn't have, also its ARP, NDP, ICMP echo, ICMP errors and the rest of its TCP
  * (replies to what we opened, and segments to closed ports, which want an RST that nobody else
- * would send). Everything else goes to the kernel as if this program weren't there.
+ * would send). Also ours, wherever they come to, are ICMP errors that quote a segment from a served
+ * (address, port): the kernel knows no such connection. Everything else goes to the kernel as if
+ * this program weren't there.
  *
  * Fragments are never reassembled. A first fragment that names a served port is dropped and
  * counted, as the kernel would otherwise complete and answer it. Later fragments carry no ports:
@@ -16,200 +18,15 @@
  * listener and would answer RST, killing a connection that another queue may be serving.
  *
  * A tag of 802.1Q is skipped, whatever its VLAN: where hardware strips tags, nobody could tell.
+ *
+ * While an engine says that it is flooded, flood.h stands before its queue.
  */
-#include "parse.h"
-
-/* <linux/icmp.h> and <linux/if_arp.h> pull in the C library, which BPF hasn't. */
-#define ICMP_UNREACHABLE 3
-#define ICMP_ECHO 8
-#define ICMP_TIME_EXCEEDED 11
-#define ICMP_PARAMETER_PROBLEM 12
-#define ICMPV6_UNREACHABLE 1
-#define ICMPV6_TOO_BIG 2
-#define ICMPV6_TIME_EXCEEDED 3
-#define ICMPV6_PARAMETER_PROBLEM 4
-#define ICMPV6_ECHO 128
-#define NDP_SOLICITATION 135
-#define NDP_ADVERTISEMENT 136
-
-struct arp {
-	__be16 hardware;
-	__be16 protocol;
-	__u8 hardware_length;
-	__u8 protocol_length;
-	__be16 operation;
-	__u8 sender_mac[ETH_ALEN];
-	__u8 sender_ip[4];
-	__u8 target_mac[ETH_ALEN];
-	__u8 target_ip[4];
-};
-
-struct ports {
-	__be16 source;
-	__be16 destination;
-};
-
-struct icmp {
-	__u8 type;
-	__u8 code;
-	__be16 checksum;
-	__be32 rest;
-};
-
-static __always_inline int pass(void)
-{
-	count(COUNTER_passed);
-	return XDP_PASS;
-}
-
-static __always_inline int drop(enum sidestep_counter why)
-{
-	count(why);
-	return XDP_DROP;
-}
-
-static __always_inline int malformed(void)
-{
-	count(COUNTER_malformed);
-	return pass();
-}
-
-static __always_inline int redirect(struct xdp_md *ctx, enum sidestep_counter as)
-{
-	int verdict = bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_DROP);
-
-	count(verdict == XDP_REDIRECT ? as : COUNTER_no_socket);
-	return verdict;
-}
-
-static __always_inline int steer_arp(struct xdp_md *ctx, struct cursor *cursor)
-{
-	struct arp *arp = TAKE(cursor, sizeof(*arp));
-	struct address target;
-	__be32 ipv4;
-
-	if (!arp)
-		return malformed();
-	if (arp->protocol != bpf_htons(ETH_P_IP) || arp->protocol_length != sizeof(ipv4) ||
-	    arp->hardware_length != ETH_ALEN)
-		return pass();
-	__builtin_memcpy(&ipv4, arp->target_ip, sizeof(ipv4));
-	map_ipv4(&target, ipv4);
-	return is_owned(&target) ? redirect(ctx, COUNTER_redirected_control) : pass();
-}
-
-static __always_inline int steer_tcp(struct xdp_md *ctx, struct cursor *cursor,
-				     const struct datagram *datagram)
-{
-	struct ports *ports;
-	int ours;
-
-	if (datagram->fragment == LATER_FRAGMENT)
-		return is_owned(&datagram->destination) ? drop(COUNTER_fragments_dropped) : pass();
-	ports = TAKE(cursor, sizeof(*ports));
-	if (!ports)
-		return malformed();
-	ours = is_served(&datagram->destination, ports->destination) ||
-	       is_owned(&datagram->destination);
-	if (!ours)
-		return pass();
-	if (datagram->fragment == FIRST_FRAGMENT)
-		return drop(COUNTER_fragments_dropped);
-	return redirect(ctx, COUNTER_redirected_tcp);
-}
-
-static __always_inline int steer_icmp(struct xdp_md *ctx, struct cursor *cursor,
-				      const struct datagram *datagram)
-{
-	struct icmp *icmp = TAKE(cursor, sizeof(*icmp));
-
-	if (!icmp)
-		return malformed();
-	switch (icmp->type) {
-	case ICMP_ECHO:
-	case ICMP_UNREACHABLE:
-	case ICMP_TIME_EXCEEDED:
-	case ICMP_PARAMETER_PROBLEM:
-		break;
-	default:
-		return pass();
-	}
-	return is_owned(&datagram->destination) ? redirect(ctx, COUNTER_redirected_control) : pass();
-}
-
-static __always_inline int steer_icmpv6(struct xdp_md *ctx, struct cursor *cursor,
-					const struct datagram *datagram)
-{
-	struct icmp *icmp = TAKE(cursor, sizeof(*icmp));
-	struct address address = datagram->destination;
-	struct address *target;
-
-	if (!icmp)
-		return malformed();
-	switch (icmp->type) {
-	case NDP_SOLICITATION:
-		/* It comes to a multicast group that many addresses share: only the target tells. */
-		target = TAKE(cursor, sizeof(*target));
-		if (!target)
-			return malformed();
-		address = *target;
-		break;
-	case NDP_ADVERTISEMENT:
-	case ICMPV6_ECHO:
-	case ICMPV6_UNREACHABLE:
-	case ICMPV6_TOO_BIG:
-	case ICMPV6_TIME_EXCEEDED:
-	case ICMPV6_PARAMETER_PROBLEM:
-		break;
-	default:
-		return pass();
-	}
-	return is_owned(&address) ? redirect(ctx, COUNTER_redirected_control) : pass();
-}
-
-static __always_inline int steer_ipv4(struct xdp_md *ctx, struct cursor *cursor)
-{
-	struct datagram datagram = {};
-
-	if (parse_ipv4(cursor, &datagram) != PARSED)
-		return malformed();
-	if (datagram.protocol == IPPROTO_TCP)
-		return steer_tcp(ctx, cursor, &datagram);
-	if (datagram.protocol == IPPROTO_ICMP && datagram.fragment == WHOLE)
-		return steer_icmp(ctx, cursor, &datagram);
-	return pass();
-}
-
-static __always_inline int steer_ipv6(struct xdp_md *ctx, struct cursor *cursor)
-{
-	struct datagram datagram = {};
-
-	if (parse_ipv6(cursor, &datagram) != PARSED)
-		return malformed();
-	if (datagram.protocol == IPPROTO_TCP)
-		return steer_tcp(ctx, cursor, &datagram);
-	if (datagram.protocol == IPPROTO_ICMPV6 && datagram.fragment == WHOLE)
-		return steer_icmpv6(ctx, cursor, &datagram);
-	return pass();
-}
+#include "steer.h"
 
 SEC("xdp")
 int steer(struct xdp_md *ctx)
 {
-	struct cursor cursor = {
-		.at = (void *)(long)ctx->data,
-		.end = (void *)(long)ctx->data_end,
-	};
-
-	switch (parse_link(&cursor)) {
-	case bpf_htons(ETH_P_ARP):
-		return steer_arp(ctx, &cursor);
-	case bpf_htons(ETH_P_IP):
-		return steer_ipv4(ctx, &cursor);
-	case bpf_htons(ETH_P_IPV6):
-		return steer_ipv6(ctx, &cursor);
-	}
-	return pass();
+	return steer_frame(ctx);
 }
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

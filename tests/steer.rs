@@ -265,6 +265,35 @@ fn control_messages_are_ours_only_for_owned_addresses() {
 }
 
 #[test]
+fn icmp_errors_about_segments_from_served_ports_are_ours() {
+    // A packet the other way: its source in the place of the destination, and from `port`.
+    let quote = |mut packet: Vec<u8>, source: std::ops::Range<usize>, from: &[u8], port: u16| {
+        packet[source.clone()].copy_from_slice(from);
+        let ports = source.end + from.len();
+        packet[ports..ports + 2].copy_from_slice(&port.to_be_bytes());
+        packet.split_off(14)
+    };
+    let quote4 = |from: Ipv4Addr, port, protocol| {
+        quote(ipv4(OTHER, protocol, 0, &[], &tcp(9)), 26..30, &from.octets(), port)
+    };
+    let quote6 =
+        |from: Ipv6Addr, port| quote(ipv6(owned6(), TCP, &tcp(9)), 22..38, &from.octets(), port);
+    with_socket(|bench| {
+        let error4 = |quoted: &[u8]| ipv4(SERVED, ICMP, 0, &[], &icmp(3, quoted));
+        bench.check("served", &error4(&quote4(SERVED, PORT, TCP)), CONTROL);
+        bench.check("another port", &error4(&quote4(SERVED, 81, TCP)), PASS);
+        bench.check("another address", &error4(&quote4(OTHER, PORT, TCP)), PASS);
+        bench.check("UDP", &error4(&quote4(SERVED, PORT, UDP)), PASS);
+        bench.check("cut short", &error4(&quote4(SERVED, PORT, TCP)[..22]), PASS);
+        for kind in [1, 2, 3, 4] {
+            let error6 = |quoted: &[u8]| ipv6(served6(), ICMPV6, &icmp(kind, quoted));
+            bench.check("served, IPv6", &error6(&quote6(served6(), PORT)), CONTROL);
+            bench.check("another port, IPv6", &error6(&quote6(served6(), 81)), PASS);
+        }
+    });
+}
+
+#[test]
 fn what_is_cut_short_is_left_to_the_kernel() {
     with_socket(|bench| {
         let whole = ipv4(SERVED, TCP, 0, &[1; 8], &tcp(PORT));

@@ -15,6 +15,7 @@ impl Errno {
         Errno(match why {
             Close::Reset => libc::ECONNRESET,
             Close::TimedOut => libc::ETIMEDOUT,
+            Close::Unreachable => libc::EHOSTUNREACH,
             Close::Refused => libc::ECONNREFUSED,
             Close::Aborted | Close::Drained => libc::ECONNABORTED,
             Close::NoResources => libc::EADDRNOTAVAIL,

@@ -45,7 +45,10 @@ pub enum Close {
     /// The peer stopped acknowledging: retransmissions, probes or keep-alives ran out
     /// (RFC 9293 section 3.8.3, R2).
     TimedOut,
-    /// A connection attempt was answered by a reset.
+    /// The same, and the last that was heard was an ICMP error: there is no way to the peer now.
+    Unreachable,
+    /// A connection attempt was answered by a reset, or by an ICMP error that says that nobody is
+    /// there.
     Refused,
     /// The server is shutting down and its drain time is over.
     Drained,
@@ -66,13 +69,14 @@ pub enum Notice {
 
 impl Close {
     /// Number of reasons.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 8;
     /// All reasons, in the order of `as usize`.
     pub const ALL: [Close; Close::COUNT] = [
         Close::Finished,
         Close::Reset,
         Close::Aborted,
         Close::TimedOut,
+        Close::Unreachable,
         Close::Refused,
         Close::Drained,
         Close::NoResources,
@@ -85,6 +89,7 @@ impl Close {
             Close::Reset => "reset",
             Close::Aborted => "aborted",
             Close::TimedOut => "timed_out",
+            Close::Unreachable => "unreachable",
             Close::Refused => "refused",
             Close::Drained => "drained",
             Close::NoResources => "no_resources",

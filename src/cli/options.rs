@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use super::file::{Frames, LimitSettings, TcpSettings};
 use super::text::{Span, text, texts};
+use crate::engine::SynCookies;
 use crate::runtime::{Backend, Cidr, Mode, Numbers, ParseSettingError, Poll};
 use crate::tcp::Ecn;
 use crate::tcp::congestion::Algorithm;
@@ -141,6 +142,28 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N")]
     pub(crate) backlog: Option<u32>,
 
+    /// Answer SYNs with cookies, which keep no state: never, when many connections are half open,
+    /// or always [default: auto]
+    #[arg(long, value_name = "off|auto|always")]
+    #[serde(deserialize_with = "text")]
+    pub(crate) syn_cookies: Option<SynCookies>,
+
+    /// Keys of SYN cookies, to be shared with other machines and to outlive a restart: lines of a
+    /// UNIX time from which a key is in force and 32 hexadecimal digits, the first with time 0.
+    /// Nobody else may be able to read it. SIGHUP reads it again [default: a key made at the start]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cookie_keys: Option<PathBuf>,
+
+    /// How often to change the cookie key, or to read its file again; 0s for never [default: 1h]
+    #[arg(long, value_name = "TIME")]
+    #[serde(deserialize_with = "text")]
+    pub(crate) cookie_rotation: Option<Span>,
+
+    /// In a flood of SYNs, answer them in the driver even on veth, whose other end must have an XDP
+    /// program too
+    #[arg(long)]
+    pub(crate) answer_in_driver: bool,
+
     /// How long connections may take to finish after SIGTERM or SIGINT: 500ms, 5s, 2m [default: 5s]
     #[arg(long, value_name = "TIME")]
     #[serde(deserialize_with = "text")]
@@ -214,6 +237,10 @@ impl Options {
             address: list(self.address, file.address),
             gateway: list(self.gateway, file.gateway),
             backlog: self.backlog.or(file.backlog),
+            syn_cookies: self.syn_cookies.or(file.syn_cookies),
+            cookie_keys: self.cookie_keys.or(file.cookie_keys),
+            cookie_rotation: self.cookie_rotation.or(file.cookie_rotation),
+            answer_in_driver: self.answer_in_driver || file.answer_in_driver,
             drain: self.drain.or(file.drain),
             congestion: self.congestion.or(file.congestion),
             ecn: self.ecn.or(file.ecn),

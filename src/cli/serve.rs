@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::file;
 use super::options::{AppName, Options};
+use super::text::Span;
 use crate::apps::{Chargen, Discard, Echo, Files, Hello};
 use crate::runtime::{Error, Ready, Server, ServerBuilder};
 
@@ -36,6 +37,7 @@ fn builder(options: &Options) -> ServerBuilder {
         .tcp(options.tcp.config(options.congestion, options.ecn))
         .limits(options.limits.limits(options.backlog))
         .pool(options.frames.config())
+        .answer_in_driver(options.answer_in_driver)
         .accept_partial_checksums(options.accept_partial_checksums)
         .on_ready(announce);
     if let Some(interface) = &options.interface {
@@ -46,6 +48,15 @@ fn builder(options: &Options) -> ServerBuilder {
     }
     if let Some(cores) = &options.cores {
         builder = builder.cores(cores.clone());
+    }
+    if let Some(when) = options.syn_cookies {
+        builder = builder.syn_cookies(when);
+    }
+    if let Some(path) = &options.cookie_keys {
+        builder = builder.cookie_keys(path);
+    }
+    if let Some(Span(every)) = options.cookie_rotation {
+        builder = builder.cookie_rotation(every);
     }
     if let Some(path) = &options.stats_json {
         builder = builder.stats_json(path);

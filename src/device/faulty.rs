@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use super::{Batch, Class, Device, DeviceCounters, Frame, LinkProperties, Pool, Waker};
+use super::{
+    Batch, Class, Device, DeviceCounters, Frame, LinkProperties, Pool, SynAckOffer, Waker,
+};
 use crate::tcp::cookie::Tuple;
 
 /// Frames that one direction holds back at a time.
@@ -167,8 +169,8 @@ impl<D: Device> Device for Faulty<D> {
         self.inner.wait(timeout, waker);
     }
 
-    fn flood(&mut self, on: bool) {
-        self.inner.flood(on);
+    fn flood(&mut self, offer: Option<&SynAckOffer>) {
+        self.inner.flood(offer);
     }
 
     fn note_flow(&mut self, tuple: &Tuple, known: bool) {

@@ -77,6 +77,27 @@ pub struct DeviceCounters {
     pub kicks: u64,
 }
 
+/// What a SYN-ACK of ours offers, whatever the SYN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SynAckOffer {
+    /// Largest segment that we take over IPv4, without options.
+    pub mss_v4: u16,
+    /// The same over IPv6.
+    pub mss_v6: u16,
+    /// The window field.
+    pub window: u16,
+    /// Our window scale, if we scale.
+    pub window_scale: Option<u8>,
+    /// We take selective acknowledgements.
+    pub sack: bool,
+    /// We have timestamps.
+    pub timestamps: bool,
+    /// We agree to classic ECN (RFC 3168).
+    pub classic_ecn: bool,
+    /// We agree to accurate ECN (RFC 9768).
+    pub accurate_ecn: bool,
+}
+
 /// The frames received in one turn, up to a limit.
 #[derive(Debug)]
 pub struct Batch {
@@ -146,11 +167,12 @@ pub trait Device {
     /// Called after [`Waker::before_sleep`]. A device in memory returns at once.
     fn wait(&mut self, timeout: Option<Duration>, waker: &Waker);
 
-    /// Says whether SYNs come in such numbers that handshakes keep no state; called when that
-    /// changes. A device whose driver can answer with cookies lets it do so from now on, and lets
-    /// it drop what is of no known flow and brings no cookie back. Others do nothing.
-    fn flood(&mut self, on: bool) {
-        let _ = on;
+    /// Says that SYNs come in such numbers that handshakes keep no state, and what our SYN-ACKs
+    /// offer; `None` when it is over. Called when that changes. A device whose driver can answer
+    /// with cookies lets it do so from now on, and lets it drop what is of no known flow and brings
+    /// no cookie back. Others do nothing.
+    fn flood(&mut self, offer: Option<&SynAckOffer>) {
+        let _ = offer;
     }
 
     /// A flow has state here from now on, or has none any more: the driver must pass its segments.

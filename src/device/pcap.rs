@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::io::{self, Write};
 use std::time::SystemTime;
 
-use super::{Batch, Device, DeviceCounters, Frame, LinkProperties, Pool, Waker};
+use super::{Batch, Device, DeviceCounters, Frame, LinkProperties, Pool, SynAckOffer, Waker};
 use crate::tcp::cookie::Tuple;
 
 /// Magic number of the variant with nanoseconds.
@@ -111,8 +111,8 @@ impl<D: Device, W: Write> Device for Tee<D, W> {
         self.device.wait(timeout, waker);
     }
 
-    fn flood(&mut self, on: bool) {
-        self.device.flood(on);
+    fn flood(&mut self, offer: Option<&SynAckOffer>) {
+        self.device.flood(offer);
     }
 
     fn note_flow(&mut self, tuple: &Tuple, known: bool) {

@@ -28,6 +28,8 @@ impl<A: App, D: Device> Engine<A, D> {
 
     /// The handshake is complete: asks the application.
     pub(super) fn opened(&mut self, index: u32) {
+        self.apply_path(index);
+        self.hop_confirmed(index);
         let slot = self.slots.at(index);
         let (flow, id, role) = (slot.flow, slot.id, slot.role);
         slot.outbox.segment = slot.tcb.snd_mss;

@@ -94,6 +94,8 @@ pub struct Limits {
     pub mailbox: u32,
     /// Next hops known.
     pub neighbours: u32,
+    /// Destinations whose path takes less than our link.
+    pub paths: u32,
     /// RST segments and challenge ACKs per second that answer nothing of ours, at most; half of
     /// them at least, how many is drawn anew each second (RFC 5961 section 7).
     pub replies_per_second: u32,
@@ -114,6 +116,7 @@ impl Default for Limits {
             messages_per_turn: 256,
             mailbox: 4_096,
             neighbours: 1_024,
+            paths: 1_024,
             replies_per_second: 1_000,
         }
     }

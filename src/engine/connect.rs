@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::flow::{Flow, Hop};
 use super::handshake::new_slot;
-use super::neighbours::Lookup;
+use super::neighbours::{Advice, Lookup, Use};
 use super::{Engine, Target, same_family};
 use crate::app::{App, Close, ConnectRequest, Role};
 use crate::device::Device;
@@ -100,12 +100,8 @@ impl<A: App, D: Device> Engine<A, D> {
     /// out when the answer is there.
     fn hop_to(&mut self, local: u16, remote: Addr) -> Hop {
         let ours = self.io.locals[usize::from(local)].cidr;
-        let gateway = self.config.gateways.iter().find(|ip| same_family(ip, remote));
-        let next = match gateway {
-            Some(gateway) if !ours.contains(remote) => Addr::from(*gateway),
-            _ => remote,
-        };
-        match self.neighbours.lookup(next.0, self.io.now) {
+        let next = self.next_hop(local, remote).unwrap_or(remote);
+        match self.neighbours.lookup(next, Use::Sending, self.io.now) {
             Lookup::Known(mac) => Hop::to(mac),
             Lookup::Verify(mac) => {
                 self.ask(ours.addr, next, Some(Mac(mac)));
@@ -116,6 +112,44 @@ impl<A: App, D: Device> Engine<A, D> {
                 Hop::UNKNOWN
             }
             Lookup::Pending | Lookup::Unreachable => Hop::UNKNOWN,
+        }
+    }
+
+    /// Who takes packets for `remote`: itself on the link, or a gateway, if there is one.
+    fn next_hop(&self, local: u16, remote: Addr) -> Option<Addr> {
+        if self.io.locals[usize::from(local)].cidr.contains(remote) {
+            return Some(remote);
+        }
+        let gateway = self.config.gateways.iter().find(|ip| same_family(ip, remote));
+        gateway.map(|gateway| Addr::from(*gateway))
+    }
+
+    /// Segments time out again and again: perhaps the next hop is there no more (RFC 9293 section
+    /// 3.8.3, advice at R1; RFC 4861 section 7.3). It is asked, and followed to where it is found.
+    /// Only where we can hear the answer: one to an address of the kernel's is the kernel's.
+    pub(super) fn doubt_hop(&mut self, index: u32) {
+        let slot = self.slots.at(index);
+        let (Flow { local, remote, .. }, hop) = (slot.flow, slot.hop);
+        let ours = self.io.locals[usize::from(local)];
+        let next = self.next_hop(local, remote).filter(|_| ours.owned && hop.is_untagged());
+        let Some(next) = next.filter(|next| !self.neighbours.is_static(*next)) else { return };
+        match self.neighbours.lookup(next, Use::Doubt, self.io.now) {
+            Lookup::Known(mac) => self.slots.at(index).hop = Hop::to(mac),
+            Lookup::Verify(mac) => {
+                self.ask(ours.cidr.addr, next, Some(Mac(mac)));
+                self.slots.at(index).hop = Hop::to(mac);
+            }
+            Lookup::AskNow => self.ask(ours.cidr.addr, next, None),
+            Lookup::Pending | Lookup::Unreachable => {}
+        }
+    }
+
+    /// A connection that we opened got an answer: its next hop is there (RFC 4861 section 7.3.1).
+    pub(super) fn hop_confirmed(&mut self, index: u32) {
+        let slot = self.slots.at(index);
+        let (flow, hop) = (slot.flow, slot.hop);
+        if let Some(next) = self.next_hop(flow.local, flow.remote) {
+            self.neighbours.confirm(next, hop.mac(), self.io.now);
         }
     }
 
@@ -143,8 +177,8 @@ impl<A: App, D: Device> Engine<A, D> {
     }
 
     /// A neighbour's address is known: connections that wait for it go on.
-    pub(super) fn learned(&mut self, neighbour: Addr, mac: Mac) {
-        if !self.neighbours.learn(neighbour.0, mac.0, self.io.now) {
+    pub(super) fn learned(&mut self, neighbour: Addr, mac: Option<Mac>, advice: Advice) {
+        if !self.neighbours.learn(neighbour, mac.map(|mac| mac.0), advice, self.io.now) {
             return;
         }
         let waits = |index: &u32| self.slots.get(*index).is_some_and(|s| s.hop == Hop::UNKNOWN);

@@ -13,9 +13,10 @@ use super::counters::Counter;
 use super::flow::{Flow, Hop};
 use super::handshake::HalfOpenEntry;
 use super::io::Io;
+use super::send::syn_window;
 use super::{Engine, Target};
 use crate::app::App;
-use crate::device::{Device, Frame};
+use crate::device::{Device, Frame, SynAckOffer};
 use crate::tcp::HalfOpen;
 use crate::tcp::cookie::{CookieKeys, Key, Tuple, step_at};
 use crate::time::Instant;
@@ -198,7 +199,23 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         cookies.last_step = Some(step_at(cookies.keys.unix_ms(self.io.now)));
         cookies.flooded = flooded;
-        self.io.device.flood(flooded);
+        self.tell_device();
+    }
+
+    /// Tells the device whether there is a flood, and what to offer.
+    pub(super) fn tell_device(&mut self) {
+        let (v4, v6) = self.io.offers();
+        let offer = SynAckOffer {
+            mss_v4: v4.mss,
+            mss_v6: v6.mss,
+            window: syn_window(self.io.settings.config.receive_buffer),
+            window_scale: v4.window_scale,
+            sack: v4.sack,
+            timestamps: v4.timestamps,
+            classic_ecn: v4.ecn.agrees_to_classic(),
+            accurate_ecn: v4.ecn.agrees_to_accurate(),
+        };
+        self.io.device.flood(self.cookies.flooded.then_some(&offer));
     }
 
     /// Enters a flow into the table, and has the driver pass its segments; false if there is no

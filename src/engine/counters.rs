@@ -84,6 +84,28 @@ pub enum Counter {
     EchoReplies,
     /// ICMP errors received.
     IcmpErrors,
+    /// ICMP errors about a segment in flight that were remembered, and changed nothing.
+    IcmpErrorsNoted,
+    /// ICMP errors that ended an attempt to connect.
+    IcmpErrorsHard,
+    /// Dropped: ICMP errors about nothing of ours.
+    DropIcmpUnmatched,
+    /// Dropped: ICMP errors about a segment that is not in flight (RFC 5927 section 4.1).
+    DropIcmpNotInFlight,
+    /// Dropped: a path MTU below the minimum, or that the quoted packet doesn't exceed.
+    DropPathMtu,
+    /// Path MTUs kept until the segment is lost too (RFC 5927 section 7.2).
+    PathMtuDeferred,
+    /// Connections whose segments became shorter because a router said so.
+    PathMtuLowered,
+    /// Connections whose segments became shorter because long ones timed out (RFC 4821).
+    BlackHoles,
+    /// Longer segments sent to see whether they get through.
+    PathProbes,
+    /// Of these, how many did not.
+    PathProbesLost,
+    /// And how many did, so that segments became longer.
+    PathMtuRaised,
     /// Dropped: segment of no connection and no listener (answered with RST).
     DropNoConnection,
     /// Segments of no connection here, copied to the other cores: a flow changes its queue when its

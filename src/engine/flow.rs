@@ -36,6 +36,14 @@ impl Hop {
         Hop { mac, vlan: Hop::UNTAGGED }
     }
 
+    pub(crate) fn is_untagged(self) -> bool {
+        self.vlan == Hop::UNTAGGED
+    }
+
+    pub(crate) fn mac(self) -> [u8; 6] {
+        self.mac
+    }
+
     /// Link header of a packet from `ours`.
     #[inline]
     pub(crate) fn link(self, ours: Mac) -> Link {

@@ -22,6 +22,8 @@
 //! timing single lookups, which flows collide. The hash is arithmetic, not a cipher, and such an
 //! observer could solve for the key; so no output of it may leave the machine. Whatever the peer
 //! gets to see (initial sequence numbers, timestamps, cookies) is made with SipHash and other keys.
+//! Flow labels are the exception: they come from this function under secrets of their own, and
+//! whoever solves for those can tell flow labels beforehand, nothing else.
 
 use core::hash::Hasher;
 use siphasher::sip::SipHasher24;
@@ -36,9 +38,22 @@ pub(crate) struct FlowHash {
 impl FlowHash {
     /// The hash under `key`, which must be random and secret.
     pub(crate) fn new(key: [u8; 16]) -> FlowHash {
+        FlowHash::of_words(key, 0)
+    }
+
+    /// Another hash, which says nothing about [`FlowHash::new`] of the same key: for the flow
+    /// labels of IPv6 (RFC 6437), which everybody sees.
+    pub(crate) fn for_labels(key: [u8; 16]) -> FlowHash {
+        FlowHash::of_words(key, FlowHash::WORDS)
+    }
+
+    /// Words of secret in one hash.
+    const WORDS: u64 = 12;
+
+    fn of_words(key: [u8; 16], first: u64) -> FlowHash {
         let word = |n: u64| {
             let mut sip = SipHasher24::new_with_key(&key);
-            sip.write_u64(n);
+            sip.write_u64(first + n);
             sip.finish()
         };
         let wide = |n: u64| u128::from(word(n)) << 64 | u128::from(word(n + 1));
@@ -150,6 +165,17 @@ pub(crate) mod tests {
     fn similar_flows_do_not_collide() {
         let hash = FlowHash::new([3; 16]);
         assert_eq!(similar_flows(&hash).collect::<HashSet<_>>().len(), 65_536);
+    }
+
+    #[test]
+    fn rfc6437_3_labels_have_secrets_of_their_own() {
+        let labels: HashSet<u64> =
+            similar_flows(&FlowHash::for_labels([3; 16])).map(|hash| hash >> 44).collect();
+        // 65,536 draws of 2^20: about 63,500 different ones.
+        assert!(labels.len() > 63_000, "{} labels", labels.len());
+        let (table, label) = (FlowHash::new([3; 16]), FlowHash::for_labels([3; 16]));
+        let same = similar_flows(&table).zip(similar_flows(&label)).filter(|(a, b)| a == b);
+        assert_eq!(same.count(), 0);
     }
 
     proptest! {

@@ -9,6 +9,7 @@ use siphasher::sip::SipHasher24;
 use super::config::Limits;
 use super::counters::{Counter, Counters};
 use super::flow::{Flow, Hop};
+use super::flow_hash::FlowHash;
 use super::reassembly::Reassembly;
 use super::rows::Rows;
 use super::slab::Slab;
@@ -42,7 +43,6 @@ pub(crate) struct Fields {
 }
 
 /// What everything that sends needs: device, pool, our addresses, the time.
-#[derive(Debug)]
 pub(crate) struct Io<D> {
     pub(crate) device: D,
     pub(crate) pool: Pool,
@@ -53,6 +53,7 @@ pub(crate) struct Io<D> {
     /// Frames of the batch in hand that nobody has looked at yet.
     pub(crate) unprocessed: u32,
     mac: Mac,
+    labels: FlowHash,
     offer_v4: LocalOffer,
     offer_v6: LocalOffer,
     /// State of the connections that miss segments.
@@ -88,6 +89,7 @@ impl<D: Device> Io<D> {
             now: Instant::ZERO,
             unprocessed: 0,
             mac: Mac(link.mac),
+            labels: FlowHash::for_labels(*key),
             offer_v4: LocalOffer::new(&settings.config, mtu, true),
             offer_v6: LocalOffer::new(&settings.config, mtu, false),
             settings,
@@ -131,6 +133,24 @@ impl<D: Device> Io<D> {
         self.locals.iter().position(|local| local.cidr.addr == addr).map(|index| index as u16)
     }
 
+    /// RFC 6437: the same for all packets of a connection, and nobody can tell it beforehand. It
+    /// follows from the addresses and ports, so it needs no room, and stays as it is on a timeout.
+    #[inline]
+    fn flow_label(&self, flow: &Flow) -> u32 {
+        if flow.remote.is_v4() {
+            return 0;
+        }
+        let local = &self.locals[usize::from(flow.local)].cidr.addr;
+        let hash = self.labels.hash(&local.0, flow.local_port, &flow.remote.0, flow.remote_port);
+        // Zero would say that there is none.
+        ((hash >> 44) as u32).max(1)
+    }
+
+    /// The same for both families: IPv4, IPv6.
+    pub(crate) fn offers(&self) -> (LocalOffer, LocalOffer) {
+        (self.offer_v4, self.offer_v6)
+    }
+
     #[inline]
     fn headers(&self, flow: &Flow, hop: Hop, fields: &Fields) -> Headers {
         Headers {
@@ -147,7 +167,7 @@ impl<D: Device> Io<D> {
             hop_limit: self.settings.config.hop_limit,
             dscp: fields.dscp.unwrap_or(self.settings.config.dscp & 0x3f),
             ecn: fields.ecn,
-            flow_label: 0,
+            flow_label: self.flow_label(flow),
             options: fields.options,
         }
     }

@@ -1,9 +1,12 @@
-//! What is not TCP: ARP, neighbour discovery and echo for addresses that the kernel hasn't got.
+//! What is not TCP: ICMP errors, and for addresses that the kernel hasn't got ARP, neighbour
+//! discovery and echo.
 
 use super::Engine;
 use super::counters::Counter;
+use super::neighbours::Advice;
 use crate::app::App;
 use crate::device::{Device, Frame};
+use crate::tcp::path_error::PathError;
 use crate::wire::ethernet::Mac;
 use crate::wire::ndp::AdvertisementFlags;
 use crate::wire::{Addr, Body, Link, Parsed, arp, icmp4, icmp6, ndp};
@@ -17,15 +20,21 @@ impl<A: App, D: Device> Engine<A, D> {
                 icmp4::Kind::EchoRequest(_) if self.owns(message.dst) => {
                     self.echo(&mut frame, icmp4::echo_reply_in_place);
                 }
-                icmp4::Kind::EchoRequest(_) | icmp4::Kind::EchoReply(_) => {}
-                _ => self.io.counters.inc(Counter::IcmpErrors),
+                ref kind => {
+                    if let Some((error, quoted)) = PathError::of_v4(kind) {
+                        self.icmp_error_arrives(&frame, message.dst, error, &quoted);
+                    }
+                }
             },
             Body::Icmp6(message) => match message.kind {
                 icmp6::Kind::EchoRequest(_) if self.owns(message.dst) => {
                     self.echo(&mut frame, icmp6::echo_reply_in_place);
                 }
-                icmp6::Kind::EchoRequest(_) | icmp6::Kind::EchoReply(_) => {}
-                _ => self.io.counters.inc(Counter::IcmpErrors),
+                ref kind => {
+                    if let Some((error, quoted)) = PathError::of_v6(kind) {
+                        self.icmp_error_arrives(&frame, message.dst, error, &quoted);
+                    }
+                }
             },
             Body::Tcp(_) => {}
         }
@@ -39,7 +48,8 @@ impl<A: App, D: Device> Engine<A, D> {
 
     /// RFC 826.
     fn arp_arrives(&mut self, packet: &arp::Packet, link: &Link) {
-        self.learned(packet.sender, packet.sender_mac);
+        let is_reply = packet.operation == arp::Operation::Reply;
+        self.learned(packet.sender, Some(packet.sender_mac), Advice::of(is_reply, true));
         let asks = packet.operation == arp::Operation::Request && self.owns(packet.target);
         if !asks || !self.io.may_reply() {
             return;
@@ -53,14 +63,15 @@ impl<A: App, D: Device> Engine<A, D> {
     /// RFC 4861 section 7.2.
     fn ndp_arrives(&mut self, message: &ndp::Message, link: &Link) {
         match message.kind {
-            ndp::Kind::Advertisement { target_mac, .. } => {
-                self.learned(message.target, target_mac.unwrap_or(link.src));
+            ndp::Kind::Advertisement { target_mac, flags } => {
+                let advice = Advice::of(flags.solicited, flags.replace);
+                self.learned(message.target, target_mac, advice);
             }
             ndp::Kind::Solicitation { source_mac } => {
-                let mac = source_mac.unwrap_or(link.src);
-                if !message.src.is_unspecified() {
-                    self.learned(message.src, mac);
+                if source_mac.is_some() && !message.src.is_unspecified() {
+                    self.learned(message.src, source_mac, Advice::Announcement);
                 }
+                let mac = source_mac.unwrap_or(link.src);
                 if self.owns(message.target) && self.io.may_reply() {
                     self.advertise(message, mac, link);
                 }

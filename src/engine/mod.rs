@@ -21,10 +21,15 @@
 //! | `connect` | connections that we open |
 //! | `info` | what can be asked about a connection |
 //! | `reconfigure` | what may change between turns |
+//! | `icmp_errors` | errors that routers report |
+//! | `path_mtu` | segments that are too long for their path |
+//! | `path_probe` | whether longer ones get through by now |
 //! | `link_local` | ARP, neighbour discovery, echo |
 //! | `own` | what single connections have of their own |
-//! | `slots`, `slab`, `time_wait_table`, `demux`, `wheel`, `neighbours` | the tables |
+//! | `slots`, `slab`, `time_wait_table`, `demux`, `wheel` | the tables |
+//! | `address_table`, `neighbours`, `paths` | and those of addresses |
 
+mod address_table;
 mod blocks;
 mod callbacks;
 mod config;
@@ -36,11 +41,15 @@ mod ecn;
 mod flow;
 mod flow_hash;
 mod handshake;
+mod icmp_errors;
 mod info;
 mod io;
 mod link_local;
 mod neighbours;
 mod own;
+mod path_mtu;
+mod path_probe;
+mod paths;
 mod pressure;
 mod reassembly;
 mod reconfigure;
@@ -81,6 +90,7 @@ use flow_hash::FlowHash;
 use handshake::HalfOpenEntry;
 use io::{Io, Local};
 use neighbours::Neighbours;
+use paths::Paths;
 use pressure::Watch;
 use slab::Slab;
 use slots::Slots;
@@ -106,6 +116,7 @@ pub struct Engine<A: App, D> {
     half_open_wheel: Wheel,
     time_wait: TimeWaitTable,
     neighbours: Neighbours,
+    paths: Paths,
     /// Established connections that wait for `on_open`, in order of arrival.
     accept_queue: VecDeque<u32>,
 
@@ -156,6 +167,7 @@ impl<A: App, D: Device> Engine<A, D> {
             half_open_wheel: Wheel::new(limits.half_open as usize, origin),
             time_wait: TimeWaitTable::new(limits.time_wait),
             neighbours: Neighbours::new(limits.neighbours as usize, flow_key),
+            paths: Paths::new(limits.paths.max(1) as usize, flow_key),
             accept_queue: VecDeque::with_capacity(limits.backlog as usize),
             batch: Batch::new(limits.batch as usize),
             arrived: Vec::with_capacity(limits.batch as usize),
@@ -171,7 +183,7 @@ impl<A: App, D: Device> Engine<A, D> {
         };
         for (ip, mac) in engine.config.neighbours.clone() {
             // More static neighbours than the table holds: the rest is asked for when needed.
-            let _ = engine.neighbours.insert_static(Addr::from(ip).0, mac, Instant::ZERO);
+            let _ = engine.neighbours.insert_static(Addr::from(ip), mac, Instant::ZERO);
         }
         engine
     }

@@ -48,5 +48,6 @@ impl<A: App, D: Device> Engine<A, D> {
     pub fn set_tcp_config(&mut self, tcp: TcpConfig) {
         self.config.tcp = tcp;
         self.io.configure(Settings::new(tcp));
+        self.tell_device();
     }
 }

@@ -137,7 +137,7 @@ impl<C> Slot<C> {
     /// RACK_detect_loss (RFC 8985 section 6.2 step 5).
     fn find_losses<D>(&mut self, recovery: &mut Recovery, io: &mut Io<D>) {
         let window = recovery.window_us(&self.tcb);
-        let mut wait_us = 0;
+        let (mut wait_us, mut too_long, mut congestion) = (0, false, false);
         let mut at = self.outbox.in_flight.front();
         while let Some(here) = at.some() {
             let (sent, len, marks) = sent(&io.pool, here);
@@ -147,6 +147,9 @@ impl<C> Slot<C> {
                         io.pool.set_marks(here, marks | Marks::LOST);
                         recovery.lost += len;
                         recovery.newly_lost = true;
+                        // What is too long for the path says nothing of its load.
+                        too_long |= len > u32::from(self.tcb.snd_mss);
+                        congestion |= len <= u32::from(self.tcb.snd_mss);
                     }
                     Loss::In(us) => wait_us = wait_us.max(us),
                     Loss::Unknown => {}
@@ -160,7 +163,9 @@ impl<C> Slot<C> {
             self.tcb.reorder_at = io.now.tick().after(wait);
         }
         let recovering = self.tcb.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT);
-        if recovery.lost > 0 && !recovering {
+        if recovery.lost > 0 && !recovering && too_long && !congestion {
+            self.tcb.repair_without_reduction();
+        } else if recovery.lost > 0 && !recovering {
             io.counters.inc(Counter::FastRetransmits);
             recovery.begin(self.outbox.in_flight.bytes(), &mut self.tcb);
         }
@@ -227,6 +232,7 @@ impl<C> Slot<C> {
                 return true;
             }
             let Some(at) = self.first_lost(&io.pool) else { return true };
+            let Some(at) = self.cut_to_segment(at, io) else { return true };
             let len = io.pool.queued_len(at);
             let pipe = self.outbox.in_flight.bytes().saturating_sub(recovery.left());
             if pipe > 0 && pipe + len > self.tcb.cwnd() {
@@ -300,14 +306,13 @@ impl<C> Slot<C> {
         let again = self.outbox.queue.is_empty() || !self.tcb.window_is_open();
         self.tcb.probe_sent(again);
         if again {
-            let last = self.outbox.in_flight.back();
+            let last = self.outbox.in_flight.back().some();
+            let last = last.and_then(|last| self.cut_to_segment(last, io));
             if self.tcb.fin_alone() {
                 // It has no frame: output sends it again.
                 self.tcb.go_back(self.tcb.snd_una);
                 io.counters.inc(Counter::TailLossProbes);
-            } else if last != FrameRef::NONE
-                && !io.pool.is_posted(last)
-                && self.send_again(last, io)
+            } else if last.is_some_and(|last| !io.pool.is_posted(last) && self.send_again(last, io))
             {
                 io.counters.inc(Counter::TailLossProbes);
             }

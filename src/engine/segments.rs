@@ -115,6 +115,9 @@ impl<A: App, D: Device> Engine<A, D> {
             Event::Closed => self.slots.at(index).over = Some(Close::Finished),
             Event::TimeWait | Event::Nothing => {}
         }
+        if outcome.acked > 0 && self.slots.at(index).tcb.has(Facts::OWN) {
+            self.path_acknowledged(index);
+        }
         self.list(index);
     }
 }

@@ -77,6 +77,9 @@ impl<C> Slot<C> {
         if !self.repair(io) {
             result = Sent::Blocked;
         }
+        if self.tcb.has(Facts::OWN) {
+            self.send_path_probe(io);
+        }
         while let Some(next) = self.next_segment(io).filter(|_| !self.is_held(io)) {
             if !self.transmit(&next, io) {
                 result = blocked_by(io);
@@ -98,6 +101,8 @@ impl<C> Slot<C> {
 
     pub(super) fn next_segment<D>(&mut self, io: &Io<D>) -> Option<Next> {
         let first = self.outbox.queue.front().some().map_or(0, |at| io.pool.queued_len(at));
+        // Longer ones are from before the path was known.
+        let first = first.min(u32::from(self.tcb.snd_mss));
         let unsent = Unsent { bytes: self.outbox.queue.bytes(), first, left: self.left(io) };
         let mut space = None;
         let settings = self.settings(io, &mut space);
@@ -178,6 +183,7 @@ impl<C> Slot<C> {
             }
             return;
         }
+        let Some(at) = self.cut_to_segment(at, io) else { return };
         if !io.pool.is_posted(at) && self.send_again(at, io) {
             io.counters.inc(Counter::FastRetransmits);
         }

@@ -3,7 +3,8 @@
 //! A flow changes its receive queue when its sender hashes anew, as Linux does after a
 //! retransmission timeout. So a segment of no connection here may be of one on another core: it
 //! must not be answered with RST. It is copied to the other cores; the one that has the connection
-//! takes it, and nobody else says anything. That is for the rare segment, not for a way of
+//! takes it, and nobody else says anything. The same goes for ICMP errors, whose queue has nothing
+//! to do with that of the segment they quote. That is for the rare packet, not for a way of
 //! steering.
 
 use super::Engine;
@@ -49,12 +50,17 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         self.io.pool.extend(&mut frame, packet.len());
         self.io.pool.bytes_mut(&mut frame).copy_from_slice(packet);
-        let Arrived::Segment { segment, flow, hop, hash, .. } = self.parse(&frame) else {
-            self.io.counters.inc(Counter::DropStray);
-            return self.io.pool.release(frame);
-        };
         self.stray = true;
-        self.segment_arrives(frame, &segment, &flow, hop, hash);
+        match self.parse(&frame) {
+            Arrived::Segment { segment, flow, hop, hash, .. } => {
+                self.segment_arrives(frame, &segment, &flow, hop, hash);
+            }
+            Arrived::Other(parsed) => self.link_local_arrives(frame, &parsed),
+            Arrived::Rejected(_) | Arrived::NotOurs => {
+                self.io.counters.inc(Counter::DropStray);
+                self.io.pool.release(frame);
+            }
+        }
         self.stray = false;
     }
 }

@@ -7,7 +7,7 @@ use super::slots::{Pending, Slot};
 use super::wheel::Wheel;
 use crate::app::{App, Close};
 use crate::device::Device;
-use crate::tcp::Expiry;
+use crate::tcp::{Expiry, Facts};
 
 impl<A: App, D: Device> Engine<A, D> {
     /// Fires what is due, up to the budget of a turn; the rest comes in the next one.
@@ -42,8 +42,7 @@ impl<A: App, D: Device> Engine<A, D> {
     }
 
     fn connection_timer(&mut self, index: u32) {
-        let io = &mut self.io;
-        let slot = self.slots.at(index);
+        let (io, slot) = (&mut self.io, self.slots.at(index));
         if slot.over.is_some() {
             return;
         }
@@ -61,16 +60,21 @@ impl<A: App, D: Device> Engine<A, D> {
             Expiry::Retransmit { first, forward } => {
                 slot.pending.set(Pending::STALLED, slot.tcb.reaches_r1());
                 io.counters.inc(Counter::RetransmissionTimeouts);
+                self.path_timed_out(index);
+                let (io, slot) = (&mut self.io, self.slots.at(index));
                 slot.timed_out(first, forward, io);
+                let again = slot.tcb.rtt.backoff() > 1;
                 if slot.hop == Hop::UNKNOWN {
                     self.resolve(index);
+                } else if again {
+                    self.doubt_hop(index);
                 }
             }
             Expiry::TailProbe => slot.send_tail_probe(io),
             Expiry::Probe => slot.send_probe(io),
             Expiry::GiveUp => {
                 slot.send_abort(io);
-                slot.over = Some(Close::TimedOut);
+                slot.over = Some(slot.silence());
             }
             Expiry::Nothing | Expiry::Output | Expiry::KeepAlive | Expiry::Closed => {}
         }
@@ -82,12 +86,20 @@ impl<A: App, D: Device> Engine<A, D> {
                 Expiry::Closed => slot.over = Some(Close::Finished),
                 Expiry::GiveUp => {
                     slot.send_abort(io);
-                    slot.over = Some(Close::TimedOut);
+                    slot.over = Some(slot.silence());
                 }
                 _ => {}
             }
         }
         self.list(index);
+    }
+}
+
+impl<C> Slot<C> {
+    /// Why a connection ends that the peer no longer answers.
+    fn silence(&self) -> Close {
+        let told = self.tcb.has(Facts::UNREACHABLE);
+        if told { Close::Unreachable } else { Close::TimedOut }
     }
 }
 

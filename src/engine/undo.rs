@@ -50,7 +50,7 @@ impl<C> Slot<C> {
     }
 
     /// What is in flight is to be sent again, but for the first segment if that was.
-    fn go_back<D>(&mut self, first_was: bool, io: &Io<D>) {
+    pub(super) fn go_back<D>(&mut self, first_was: bool, io: &Io<D>) {
         let (pool, Self { outbox, tcb, .. }) = (&io.pool, self);
         let mut kept = FrameQueue::new();
         if first_was && let Some(frame) = outbox.in_flight.pop_front(pool, SENDING) {
@@ -89,9 +89,12 @@ impl<C> Slot<C> {
     }
 
     fn resend_first<D: Device>(&mut self, io: &mut Io<D>) -> bool {
-        let front = self.outbox.in_flight.front();
-        let can = front.some().is_some_and(|front| !io.pool.is_posted(front));
-        if can && !self.send_again(front, io) {
+        let front = self.outbox.in_flight.front().some();
+        let front = front.and_then(|front| self.cut_to_segment(front, io));
+        let can = front.filter(|front| !io.pool.is_posted(*front));
+        if let Some(front) = can
+            && !self.send_again(front, io)
+        {
             return false;
         }
         if let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get_mut(index)) {

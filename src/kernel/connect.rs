@@ -75,6 +75,7 @@ fn why(error: &io::Error) -> Close {
     match error.kind() {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Close::Refused,
         io::ErrorKind::TimedOut => Close::TimedOut,
+        io::ErrorKind::HostUnreachable => Close::Unreachable,
         // No route, no port, no descriptor, no place.
         _ => Close::NoResources,
     }

@@ -172,8 +172,9 @@ pub(super) fn why(error: &io::Error) -> Close {
         // pipe.
         ConnectionReset | BrokenPipe | NotConnected => Close::Reset,
         io::ErrorKind::OutOfMemory => Close::NoResources,
-        // ETIMEDOUT, or what ICMP told meanwhile (EHOSTUNREACH …): nobody acknowledged for too
-        // long.
+        // What ICMP told meanwhile.
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Close::Unreachable,
+        // ETIMEDOUT: nobody acknowledged for too long.
         _ => Close::TimedOut,
     }
 }

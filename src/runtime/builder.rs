@@ -11,7 +11,7 @@ use super::settings::{Backend, Cidr, Mode, Numbers, Poll};
 use super::signals::SignalThread;
 use crate::app::{App, CoreContext};
 use crate::device::PoolConfig;
-use crate::engine::{Limits, Overflow};
+use crate::engine::{Limits, Overflow, SynCookies};
 use crate::tcp::TcpConfig;
 
 /// A TCP server: begin with [`Server::builder`].
@@ -42,6 +42,10 @@ pub(super) struct Settings {
     pub(super) gateways: Vec<IpAddr>,
     pub(super) drain: Duration,
     pub(super) overflow: Overflow,
+    pub(super) syn_cookies: SynCookies,
+    pub(super) cookie_keys: Option<PathBuf>,
+    pub(super) cookie_rotation: Duration,
+    pub(super) answer_in_driver: bool,
     pub(super) tcp: TcpConfig,
     pub(super) limits: Limits,
     pub(super) pool: PoolConfig,
@@ -65,6 +69,10 @@ impl Default for Settings {
             gateways: Vec::new(),
             drain: Duration::from_secs(5),
             overflow: Overflow::default(),
+            syn_cookies: SynCookies::default(),
+            cookie_keys: None,
+            cookie_rotation: Duration::from_secs(3_600),
+            answer_in_driver: false,
             tcp: TcpConfig::default(),
             limits: Limits::default(),
             pool: PoolConfig::default(),
@@ -165,6 +173,37 @@ impl ServerBuilder {
     /// What happens to a connection that finds a queue full. Default: [`Overflow::Drop`].
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.settings.overflow = overflow;
+        self
+    }
+
+    /// When SYNs are answered with cookies, so that a flood of them keeps no state. Default: beyond
+    /// [`Limits::syn_cookies_at`] half-open connections. The kernel backend leaves that to the
+    /// kernel.
+    pub fn syn_cookies(mut self, when: SynCookies) -> Self {
+        self.settings.syn_cookies = when;
+        self
+    }
+
+    /// A file of cookie keys, for machines that share an address and for servers that are started
+    /// again: see [`KeyFile`](crate::tcp::cookie::KeyFile). Only its owner may be able to read it.
+    /// Default: a key made at the start.
+    pub fn cookie_keys(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.cookie_keys = Some(path.into());
+        self
+    }
+
+    /// How often the cookie key changes, or its file is read again; zero for never. SIGHUP does the
+    /// same at once. Handshakes under way go on. Default: every hour.
+    pub fn cookie_rotation(mut self, every: Duration) -> Self {
+        self.settings.cookie_rotation = every;
+        self
+    }
+
+    /// In a flood, has the XDP program answer SYNs even on veth, where it does so by default only
+    /// with other drivers: veth loses what is sent back by XDP_TX unless an XDP program is attached
+    /// to its other end as well. On the generic hook the engine answers in any case.
+    pub fn answer_in_driver(mut self, always: bool) -> Self {
+        self.settings.answer_in_driver = always;
         self
     }
 

@@ -23,6 +23,8 @@ pub(super) enum Event {
     Stop(StopKind),
     /// Somebody wants the statistics written now.
     WriteStats,
+    /// Somebody wants other cookie keys, or has changed their file.
+    ChangeKeys,
 }
 
 /// How a server is to stop.
@@ -65,6 +67,12 @@ impl Stop {
     pub(super) fn write_stats(&self) {
         if let Some(events) = &self.listener().events {
             let _ = events.send(Event::WriteStats);
+        }
+    }
+
+    pub(super) fn change_keys(&self) {
+        if let Some(events) = &self.listener().events {
+            let _ = events.send(Event::ChangeKeys);
         }
     }
 

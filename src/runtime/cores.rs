@@ -8,6 +8,7 @@ use std::thread;
 use super::builder::Settings;
 use super::clock::Clock;
 use super::control::{Event, OrderBox, Orders, Stop, StopKind};
+use super::cookie_keys::KeyKeeper;
 use super::core_loop::{CoreLoop, World};
 use super::error::{Error, catching};
 use super::plan::Seat;
@@ -78,6 +79,7 @@ pub(super) fn run<A, B, F>(
     stop: &Stop,
     build: &B,
     factory: &F,
+    mut keeper: Option<&mut KeyKeeper<'_>>,
     ready: impl FnOnce(&[CoreReport]) -> Result<Ready, Error>,
 ) -> Result<(), Failure>
 where
@@ -96,6 +98,9 @@ where
     let (sender, events) = channel();
     stop.listen(sender.clone());
     let clock = Clock::start();
+    if let Some(keeper) = &mut keeper {
+        keeper.tick(clock);
+    }
     thread::scope(|scope| {
         let mut alive = 0;
         for ((seat, orders), reader) in common.seats.iter().zip(&orders).zip(readers) {
@@ -118,7 +123,14 @@ where
         }
         let supervisor =
             Supervisor { common, orders: &orders, alive, reports: Vec::new(), warned: false };
-        supervisor.run(&events, ready)
+        let look_after = |change: bool| {
+            let Some(keeper) = &mut keeper else { return };
+            if change {
+                keeper.change();
+            }
+            keeper.tick(clock);
+        };
+        supervisor.run(&events, ready, look_after)
     })
 }
 
@@ -207,13 +219,19 @@ impl Supervisor<'_> {
         mut self,
         events: &Receiver<Event>,
         ready: impl FnOnce(&[CoreReport]) -> Result<Ready, Error>,
+        mut look_after_keys: impl FnMut(bool),
     ) -> Result<(), Failure> {
         let begun = std::time::Instant::now();
         let mut opens = Some(ready);
         let mut up: Option<Ready> = None;
         let mut failed: Option<Error> = None;
         let mut awaited = 0;
+        let mut looked = std::time::Instant::now();
         while self.alive > 0 || (failed.is_none() && up.is_none()) {
+            if looked.elapsed() >= LOOK_ROUND {
+                looked = std::time::Instant::now();
+                look_after_keys(false);
+            }
             let event = match events.recv_timeout(LOOK_ROUND) {
                 Ok(event) => event,
                 Err(RecvTimeoutError::Timeout) => {
@@ -257,6 +275,7 @@ impl Supervisor<'_> {
                     self.order(Orders::REPORT);
                 }
                 Event::WriteStats => {}
+                Event::ChangeKeys => look_after_keys(true),
             }
         }
         self.write_stats(up.as_ref(), begun.elapsed());

@@ -8,6 +8,7 @@
 mod builder;
 mod clock;
 mod control;
+mod cookie_keys;
 mod core_loop;
 mod cores;
 mod error;

@@ -4,7 +4,10 @@
 //! before any core starts; each core opens its queue; only when all have, the endpoints are named
 //! to the program, so that no segment is taken from the kernel before somebody can answer it.
 
+use std::sync::Arc;
+
 use super::builder::Settings;
+use super::cookie_keys::{KeyKeeper, Mirror, cookies};
 use super::core_loop::World;
 use super::cores::{self, Build, Common, Failure};
 use super::error::Error;
@@ -16,9 +19,10 @@ use super::reserve::Reservation;
 use super::server::{Call, named_interface, processors, secret};
 use super::settings::{self, Backend, Poll};
 use crate::app::{App, CoreContext, MailboxReader};
-use crate::device::af_xdp::{AfXdp, AfXdpConfig, AfXdpError, BusyPoll, Mode, Nic, Steer};
+use crate::device::af_xdp::{AfXdp, AfXdpConfig, AfXdpError, BusyPoll, Mode, Nic, Shield, Steer};
 use crate::device::{Pool, Waker};
-use crate::engine::{Engine, EngineConfig};
+use crate::engine::{CookieConfig, Engine, EngineConfig, SynCookies};
+use crate::tcp::cookie::CookieKeys;
 
 pub(super) fn run<A, F>(call: &Call<'_, F>) -> Result<(), Failure>
 where
@@ -38,8 +42,24 @@ where
     }
     let common = Common::new(settings, &seats);
     let secret = secret()?;
-    let opener = Opener { settings, network: &network, nic: &nic, steer: &steer, secret };
-    let result = cores::run(&common, call.stop, &opener, call.factory, |reports| {
+    let mut keeper = KeyKeeper::new(settings)?;
+    let shield = Arc::clone(steer.shield());
+    keeper.mirror(&*shield);
+    if settings.answer_in_driver && !steer.is_generic() {
+        shield.set_answers(true);
+    }
+    if settings.syn_cookies != SynCookies::Off && !shield.answers() {
+        tracing::info!(
+            "in a flood of SYNs the engine will answer them, as {} (driver {}) can't be trusted to \
+             send frames back",
+            nic.name,
+            nic.driver
+        );
+    }
+    let cookies = cookies(settings, keeper.keys());
+    let opener = Opener { settings, network: &network, nic: &nic, steer: &steer, secret, cookies };
+    let keeper = Some(&mut keeper);
+    let result = cores::run(&common, call.stop, &opener, call.factory, keeper, |reports| {
         for at in &network.addresses.endpoints {
             steer.serve(at.ip(), at.port())?;
         }
@@ -65,6 +85,7 @@ struct Opener<'a> {
     nic: &'a Nic,
     steer: &'a Steer,
     secret: [u8; 32],
+    cookies: CookieConfig,
 }
 
 impl Opener<'_> {
@@ -89,6 +110,7 @@ impl Opener<'_> {
             tracing::info!("queue {}: {obtained}, as {}", seat.queue, device.attempts());
         }
         let config = self.network.engine_config(self.settings, seat, self.secret);
+        let config = EngineConfig { cookies: self.cookies.clone(), ..config };
         Ok((device, obtained.to_owned(), config))
     }
 }
@@ -118,6 +140,16 @@ fn mode(mode: settings::Mode) -> Mode {
         settings::Mode::ZeroCopy => Mode::ZeroCopy,
         settings::Mode::Copy => Mode::Copy,
         settings::Mode::Generic => Mode::Generic,
+    }
+}
+
+impl Mirror for Shield {
+    fn publish_keys(&self, keys: &CookieKeys) {
+        Shield::publish_keys(self, keys);
+    }
+
+    fn set_clock(&self, unix_ms: u64) {
+        Shield::set_clock(self, Shield::monotonic_ns(), unix_ms);
     }
 }
 

@@ -41,7 +41,7 @@ where
     let queues = seats.len();
     let build =
         KernelBuild { settings, listeners: Mutex::new(listeners.into_iter().map(Some).collect()) };
-    cores::run(&common, call.stop, &build, call.factory, |_| {
+    cores::run(&common, call.stop, &build, call.factory, None, |_| {
         let ready = Ready { backend: Backend::Kernel, mode: MODE.into(), listen, queues };
         call.ready(&ready);
         Ok(ready)

@@ -6,6 +6,7 @@
 use std::process::{Command, Stdio};
 
 use super::builder::Settings;
+use super::cookie_keys::{KeyKeeper, cookies};
 use super::core_loop::World;
 use super::cores::{self, Build, Common, Failure};
 use super::error::Error;
@@ -16,7 +17,7 @@ use super::server::{Call, named_interface, processors, secret};
 use super::settings::Backend;
 use crate::app::{App, CoreContext, MailboxReader};
 use crate::device::{Pool, Tap, TapConfig, TapError, Waker};
-use crate::engine::Engine;
+use crate::engine::{CookieConfig, Engine, EngineConfig};
 
 /// What the ready line says.
 const MODE: &str = "tap";
@@ -32,8 +33,10 @@ where
     let cores = settings.cores.as_ref();
     let seats = seats(settings.queues.as_ref(), 1, cores, &processors())?;
     let common = Common::new(settings, &seats);
-    let opener = Opener { settings, name, network: &network, secret: secret()? };
-    cores::run(&common, call.stop, &opener, call.factory, |reports| {
+    let mut keeper = KeyKeeper::new(settings)?;
+    let cookies = cookies(settings, keeper.keys());
+    let opener = Opener { settings, name, network: &network, secret: secret()?, cookies };
+    cores::run(&common, call.stop, &opener, call.factory, Some(&mut keeper), |reports| {
         bring_up(name);
         let ready = Ready {
             backend: Backend::Tap,
@@ -67,6 +70,7 @@ struct Opener<'a> {
     name: &'a str,
     network: &'a Network,
     secret: [u8; 32],
+    cookies: CookieConfig,
 }
 
 impl<A: App> Build<A> for Opener<'_> {
@@ -81,6 +85,7 @@ impl<A: App> Build<A> for Opener<'_> {
         let pool = Pool::new(self.settings.pool)?;
         let device = Tap::open(&TapConfig::new(self.name), pool)?;
         let config = self.network.engine_config(self.settings, seat, self.secret);
+        let config = EngineConfig { cookies: self.cookies.clone(), ..config };
         Ok(run(&mut Engine::new(config, device, mailbox, app()), MODE))
     }
 }

@@ -1,8 +1,9 @@
-//! SIGTERM and SIGINT drain, a second one ends at once, SIGUSR1 writes the statistics.
+//! SIGTERM and SIGINT drain, a second one ends at once, SIGUSR1 writes the statistics, SIGHUP
+//! changes the cookie keys.
 
 use std::thread::{self, JoinHandle};
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::{Handle, Signals};
 
 use super::control::Stop;
@@ -20,13 +21,17 @@ impl SignalThread {
     pub(super) fn start(stop: Stop) -> Result<SignalThread, Error> {
         let advice = "see the limits of this process ('ulimit -a')";
         let failed = |answer| Error::machine("listening to signals", answer, advice);
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1]).map_err(failed)?;
+        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1]).map_err(failed)?;
         let handle = signals.handle();
         let wait = move || {
             let mut stops = 0u32;
             for signal in signals.forever() {
                 if signal == SIGUSR1 {
                     stop.write_stats();
+                    continue;
+                }
+                if signal == SIGHUP {
+                    stop.change_keys();
                     continue;
                 }
                 stops += 1;

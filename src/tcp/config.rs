@@ -54,6 +54,9 @@ pub struct TcpConfig {
     pub sack: bool,
     /// Offer and accept window scaling (RFC 7323 section 2).
     pub window_scaling: bool,
+    /// Find out what no router tells: try shorter segments when full ones keep timing out, and
+    /// every ten minutes a longer one where they are short (RFC 4821).
+    pub path_mtu_probing: bool,
     /// How the sending rate follows what the network can carry, for connections opened from now on.
     pub congestion: Algorithm,
     /// Explicit congestion notification: whether to ask for it, and what to agree to. With DCTCP,
@@ -109,6 +112,7 @@ impl Default for TcpConfig {
             timestamps: true,
             sack: true,
             window_scaling: true,
+            path_mtu_probing: true,
             congestion: Algorithm::default(),
             ecn: Ecn::default(),
             answer_interval: Duration::from_millis(500),

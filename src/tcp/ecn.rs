@@ -81,6 +81,16 @@ impl Ecn {
         }
     }
 
+    /// Whether we agree to classic ECN.
+    pub(crate) fn agrees_to_classic(self) -> bool {
+        self.accepts() >= Feedback::Classic
+    }
+
+    /// Whether we agree to AccECN.
+    pub(crate) fn agrees_to_accurate(self) -> bool {
+        self.accepts() == Feedback::Accurate
+    }
+
     /// The most that we agree to.
     pub(crate) fn accepts(self) -> Feedback {
         match self {

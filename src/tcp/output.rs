@@ -106,6 +106,8 @@ impl Tcb {
             let rest_follows = unsent.bytes > unsent.first;
             let nagle_holds = !settings.config.no_delay
                 && in_flight > 0
+                // What was sent before, perhaps in longer segments, needs no company.
+                && self.snd_nxt == self.snd_max
                 && unsent.first < full
                 && !rest_follows
                 && !self.has(Facts::FIN_QUEUED);

@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 
+use super::path_search::PathSearch;
 use super::settings::Settings;
 use crate::time::{Instant, Tick};
 use crate::wire::Seq;
@@ -17,6 +18,8 @@ pub(crate) struct Own {
     pub(crate) dscp: Option<u8>,
     keep_alive: Option<Option<Duration>>,
     user_timeout: Option<Duration>,
+    /// While its segments are shorter than agreed, for the path's sake.
+    pub(crate) path: Option<PathSearch>,
     /// The application has set the user timeout: RFC 5482 calls the opposite CHANGEABLE.
     user_timeout_is_set: bool,
     /// The user timeout that the peer is to hear of.

@@ -249,7 +249,7 @@ impl Tcb {
         self.snd_nxt = self.snd_nxt.max(ack);
         self.dup_acks = 0;
         self.stalled_since = now.tick();
-        self.facts -= Facts::RESENT;
+        self.facts -= Facts::RESENT | Facts::UNREACHABLE;
         if self.facts.contains(Facts::RECOVERY | Facts::SACK) {
             // The scoreboard decides, when it has seen the blocks.
         } else if self.has(Facts::RECOVERY) {

@@ -85,6 +85,8 @@ bitflags! {
         const PROBE_OUT = 1 << 18;
         /// That probe was a retransmission (TLP.is_retrans).
         const PROBE_AGAIN = 1 << 19;
+        /// An ICMP error said that the peer can't be reached, and nothing was acknowledged since.
+        const UNREACHABLE = 1 << 30;
         /// What is in flight is what the last ACK left of it: nothing was sent since.
         const TAIL = 1 << 20;
         /// A tail loss probe was in vain: the peer only took its time to acknowledge.

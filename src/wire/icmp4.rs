@@ -64,6 +64,7 @@ pub enum Kind {
 mod kind {
     pub(super) const ECHO_REPLY: u8 = 0;
     pub(super) const UNREACHABLE: u8 = 3;
+    pub(super) const REDIRECT: u8 = 5;
     pub(super) const ECHO_REQUEST: u8 = 8;
     pub(super) const TIME_EXCEEDED: u8 = 11;
     pub(super) const PARAMETER_PROBLEM: u8 = 12;
@@ -92,6 +93,7 @@ pub(super) fn parse(datagram: &Datagram<'_>, verify: bool) -> Result<Message, Re
         (kind::UNREACHABLE, code) => Kind::Unreachable { code, quoted: quoted()? },
         (kind::TIME_EXCEEDED, code) => Kind::TimeExceeded { code, quoted: quoted()? },
         (kind::PARAMETER_PROBLEM, _) => Kind::ParameterProblem { pointer: a, quoted: quoted()? },
+        (kind::REDIRECT, _) => return Err(Reject::Redirect),
         _ => return Err(Reject::UnsupportedIcmp),
     };
     Ok(Message { src: datagram.src, dst: datagram.dst, kind })

@@ -70,6 +70,7 @@ mod kind {
     pub(super) const PARAMETER_PROBLEM: u8 = 4;
     pub(super) const ECHO_REQUEST: u8 = 128;
     pub(super) const ECHO_REPLY: u8 = 129;
+    pub(super) const REDIRECT: u8 = 137;
 }
 
 /// Whether the checksum over pseudo-header and message is right.
@@ -94,6 +95,7 @@ pub(super) fn parse(datagram: &Datagram<'_>) -> Result<Message, Reject> {
         (kind::PARAMETER_PROBLEM, code) => {
             Kind::ParameterProblem { code, pointer: field, quoted: quoted()? }
         }
+        (kind::REDIRECT, _) => return Err(Reject::Redirect),
         _ => return Err(Reject::UnsupportedIcmp),
     };
     Ok(Message { src: datagram.src, dst: datagram.dst, kind })

@@ -27,6 +27,8 @@ pub struct Quoted {
     pub seq: Seq,
     /// The IP protocol number.
     pub protocol: u8,
+    /// Length of the packet when it was whole, IP header included.
+    pub len: u16,
 }
 
 impl Quoted {
@@ -38,9 +40,10 @@ impl Quoted {
         if header.is_fragment() {
             return Err(Reject::BadIcmp);
         }
-        let transport = bytes.get(header_len..).ok_or(Reject::BadIcmp)?;
+        let bytes = bytes.get(header_len..).ok_or(Reject::BadIcmp)?;
         let (src, dst) = (Addr::from_v4(header.src), Addr::from_v4(header.dst));
-        Quoted::parse_transport(src, dst, header.protocol, transport)
+        let transport = Transport { protocol: header.protocol, len: header.total_len.get() };
+        transport.quoted(src, dst, bytes)
     }
 
     /// Reads a quoted IPv6 packet. We send no extension headers, so none are walked: the quote of
@@ -51,11 +54,20 @@ impl Quoted {
         if !header.is_v6() || src.is_v4() || dst.is_v4() {
             return Err(Reject::BadIcmp);
         }
-        Quoted::parse_transport(src, dst, header.next_header, rest)
+        let len = header.payload_len.get().saturating_add(ipv6::HEADER_LEN as u16);
+        Transport { protocol: header.next_header, len }.quoted(src, dst, rest)
     }
+}
 
+/// What the IP header says of what follows it.
+struct Transport {
+    protocol: u8,
+    len: u16,
+}
+
+impl Transport {
     /// The first 8 bytes after the IP header are all that is promised (RFC 792).
-    fn parse_transport(src: Addr, dst: Addr, protocol: u8, rest: &[u8]) -> Result<Quoted, Reject> {
+    fn quoted(self, src: Addr, dst: Addr, rest: &[u8]) -> Result<Quoted, Reject> {
         let &[a, b, c, d, e, f, g, h, ..] = rest else {
             return Err(Reject::BadIcmp);
         };
@@ -65,7 +77,8 @@ impl Quoted {
             src_port: u16::from_be_bytes([a, b]),
             dst_port: u16::from_be_bytes([c, d]),
             seq: Seq(u32::from_be_bytes([e, f, g, h])),
-            protocol,
+            protocol: self.protocol,
+            len: self.len,
         })
     }
 }

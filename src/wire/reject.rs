@@ -55,6 +55,8 @@ reasons! {
     BadIcmpChecksum = "bad_icmp_checksum",
     /// An ICMP message that nothing here uses.
     UnsupportedIcmp = "unsupported_icmp",
+    /// A redirect: where packets go is configuration, or where those of the peer come from.
+    Redirect = "redirect",
     /// A neighbour discovery message that RFC 4861 section 7.1 says to discard.
     BadNdp = "bad_ndp",
 }

@@ -1,5 +1,6 @@
 //! What a script says, before anybody acts on it.
 
+use super::icmp::Icmp;
 use crate::segments::segment::TcpOption;
 
 /// Nanoseconds.
@@ -41,6 +42,8 @@ pub(crate) enum Time {
 pub(crate) enum Action {
     /// `<`: from the script to the engine.
     Inject(Packet),
+    /// `< icmp`: from a router to the engine.
+    InjectIcmp(Icmp),
     /// `>`: the engine must send this.
     Expect(Packet),
     Call(Call),

@@ -241,6 +241,7 @@ pub(super) fn errno(why: Close) -> &'static str {
     match why {
         Close::Reset => "ECONNRESET",
         Close::TimedOut => "ETIMEDOUT",
+        Close::Unreachable => "EHOSTUNREACH",
         Close::Refused => "ECONNREFUSED",
         Close::Aborted | Close::Drained => "ECONNABORTED",
         Close::NoResources => "ENOBUFS",

@@ -5,6 +5,7 @@
 mod ast;
 mod calls;
 mod facade;
+mod icmp;
 mod lexer;
 mod matching;
 mod names;

@@ -52,6 +52,11 @@ impl Names {
         self.timestamps.clear();
     }
 
+    /// A sequence number of the engine's as it is on the wire.
+    pub(crate) fn live(&self, seq: u32) -> u32 {
+        seq.wrapping_add(self.local)
+    }
+
     /// The live segment that an injected packet stands for.
     pub(crate) fn injected(&mut self, path: &Path, packet: &Packet) -> Result<Segment, String> {
         let initial = match packet.flags & (SYN | ACK) {

@@ -16,7 +16,7 @@ impl Parser {
             return self.error("of the IP header only its ECN field is understood, as in [ect0]");
         }
         if matches!(self.peek(), Some(Token::Word(w)) if w == "icmp" || w == "udp") {
-            return self.error("only TCP packets are understood");
+            return self.error("only TCP packets, and ICMP errors to the engine, are understood");
         }
         let flags = self.flags()?;
         let (seq, len) = self.sequence(flags)?;
@@ -69,7 +69,7 @@ impl Parser {
         Ok(flags)
     }
 
-    fn sequence(&mut self, flags: u16) -> Parsed<(u32, u32)> {
+    pub(crate) fn sequence(&mut self, flags: u16) -> Parsed<(u32, u32)> {
         let seq: u32 = self.unsigned("a sequence number")?;
         self.expect_punct(':')?;
         let end: u32 = self.unsigned("a sequence number")?;

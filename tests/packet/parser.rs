@@ -51,6 +51,10 @@ impl Parser {
         let time = self.time()?;
         let end = if self.skip(&Token::Ellipsis) { Some(self.nanos()?) } else { None };
         let action = match self.peek() {
+            Some(Token::Punct('<')) if self.follows("icmp") => {
+                self.next();
+                Action::InjectIcmp(self.icmp()?)
+            }
             Some(Token::Punct('<')) => Action::Inject(self.packet()?),
             Some(Token::Punct('>')) => Action::Expect(self.packet()?),
             Some(Token::Word(_)) => Action::Call(self.call(end)?),
@@ -175,6 +179,11 @@ impl Parser {
 
     pub(crate) fn peek(&self) -> Option<&Token> {
         self.tokens.get(self.at).map(|(_, token)| token)
+    }
+
+    /// Whether the token after the next one is this word.
+    fn follows(&self, word: &str) -> bool {
+        matches!(self.tokens.get(self.at + 1), Some((_, Token::Word(w))) if w == word)
     }
 
     pub(crate) fn next(&mut self) -> Option<Token> {

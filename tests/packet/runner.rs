@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::ast::{Action, Call, Event, Options, Packet, Script, Time};
 use super::calls::{Context, Outcome, Sockets};
+use super::icmp::Icmp;
 use super::matching::{Verdict, compare, rest_of_expected, rest_of_segment};
 use super::names::Names;
 use super::settings::Settings;
@@ -95,6 +96,10 @@ impl<'a> Run<'a> {
                 self.advance(line, from)?;
                 self.inject(packet).map_err(|what| (line, what))?;
             }
+            Action::InjectIcmp(icmp) => {
+                self.advance(line, from)?;
+                self.inject_icmp(icmp).map_err(|what| (line, what))?;
+            }
             Action::Call(call) => {
                 self.advance(line, from)?;
                 let end = call.end.map(|end| match event.time {
@@ -149,6 +154,16 @@ impl<'a> Run<'a> {
         let at = world.elapsed();
         let done = world.inject(&live);
         self.note(at, '<', &shown);
+        done
+    }
+
+    fn inject_icmp(&mut self, icmp: &Icmp) -> Result<(), String> {
+        let quote = icmp.quote(self.path.family(), self.names.live(icmp.seq))?;
+        let (_, mut context) = self.context();
+        let world = context.world(false);
+        let at = world.elapsed();
+        let done = world.inject_icmp(&quote);
+        self.trace.push(format!("{:>12.6} < {icmp}", at.as_secs_f64()));
         done
     }
 

@@ -119,6 +119,7 @@ impl Settings {
         match name.strip_prefix("net.ipv4.").unwrap_or(name) {
             "tcp_timestamps" => tcp.timestamps = value != 0,
             "tcp_window_scaling" => tcp.window_scaling = value != 0,
+            "tcp_mtu_probing" => tcp.path_mtu_probing = value != 0,
             "tcp_sack" => tcp.sack = value != 0,
             "tcp_syncookies" => {
                 let modes = [SynCookies::Off, SynCookies::Auto, SynCookies::Always];

@@ -12,7 +12,7 @@ use sidestep::time::Instant;
 
 use super::facade::{Connect, Facade, Message};
 use super::settings::Settings;
-use crate::segments::codec::{Decoded, decode, encode};
+use crate::segments::codec::{Decoded, Quote, decode, encode, encode_icmp, flow_label};
 use crate::segments::path::Path;
 use crate::segments::segment::Segment;
 
@@ -28,6 +28,8 @@ pub(crate) struct World {
     port: Port,
     now: Instant,
     deadline: Option<Instant>,
+    /// The flow label of all segments so far (RFC 6437 section 3).
+    label: Option<u32>,
     /// Sent by the engine and not yet expected by the script, with the moment.
     pub(crate) sent: VecDeque<(Duration, Segment)>,
 }
@@ -55,6 +57,7 @@ impl World {
             port,
             now: ORIGIN,
             deadline: Some(ORIGIN),
+            label: None,
             sent: VecDeque::new(),
         };
         world.turn().expect("an engine that has just started has nothing to say");
@@ -93,6 +96,11 @@ impl World {
         self.turn()
     }
 
+    pub(crate) fn inject_icmp(&mut self, quote: &Quote) -> Result<(), String> {
+        self.port.send(&encode_icmp(&self.path, quote));
+        self.turn()
+    }
+
     pub(crate) fn post(&mut self, to: ConnId, message: Message) -> Result<(), String> {
         self.mailbox.post(to, message).map_err(|error| error.to_string())?;
         self.turn()
@@ -117,10 +125,23 @@ impl World {
         Err(String::from("the engine finds no end of work, and time does not pass"))
     }
 
+    /// All connections of a script have the same addresses and ports, and so the same label.
+    fn check_label(&mut self, frame: &[u8]) -> Result<(), String> {
+        let Some(label) = flow_label(frame) else { return Ok(()) };
+        match *self.label.get_or_insert(label) {
+            0 => Err(String::from("the engine sent a packet without a flow label")),
+            first if first != label => Err(format!("flow label {label:x} after {first:x}")),
+            _ => Ok(()),
+        }
+    }
+
     fn collect(&mut self) -> Result<(), String> {
         while let Some(frame) = self.port.receive() {
             match decode(&self.path, &frame) {
-                Ok(Decoded::Tcp(segment)) => self.sent.push_back((self.elapsed(), segment)),
+                Ok(Decoded::Tcp(segment)) => {
+                    self.check_label(&frame)?;
+                    self.sent.push_back((self.elapsed(), segment));
+                }
                 Ok(Decoded::Other) => {}
                 Err(what) => return Err(format!("the engine sent a bad packet: {what}")),
             }

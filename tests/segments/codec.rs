@@ -9,6 +9,8 @@ const ETHERNET: usize = 14;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const TCP: u8 = 6;
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
 
 /// What a frame that the engine sent turned out to be.
 #[derive(Debug)]
@@ -18,37 +20,73 @@ pub(crate) enum Decoded {
     Other,
 }
 
+/// An ICMP error about a segment of the local end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quote {
+    pub(crate) kind: u8,
+    pub(crate) code: u8,
+    pub(crate) mtu: u16,
+    /// Of the segment: its sequence number and payload bytes.
+    pub(crate) seq: u32,
+    pub(crate) len: u16,
+}
+
 /// A frame from the remote end to the local one.
 pub(crate) fn encode(path: &Path, segment: &Segment) -> Vec<u8> {
     let tcp = encode_tcp(path, segment);
-    let mut frame = Vec::with_capacity(ETHERNET + 40 + tcp.len());
+    encode_packet(path, segment.ecn, TCP, &tcp)
+}
+
+/// An ICMP error from the remote end, as if it were the router.
+pub(crate) fn encode_icmp(path: &Path, quote: &Quote) -> Vec<u8> {
+    let mtu = quote.mtu.to_be_bytes();
+    let mut icmp = vec![quote.kind, quote.code, 0, 0, 0, 0, mtu[0], mtu[1]];
+    icmp.extend(ip_header(path.local.ip(), path.remote.ip(), 0, TCP, 20 + quote.len));
+    icmp.extend(path.local.port().to_be_bytes());
+    icmp.extend(path.remote.port().to_be_bytes());
+    icmp.extend(quote.seq.to_be_bytes());
+    let (protocol, pseudo) = match path.local.ip() {
+        IpAddr::V4(_) => (ICMP, Vec::new()),
+        IpAddr::V6(_) => (ICMPV6, pseudo_header(path, ICMPV6, icmp.len())),
+    };
+    let sum = checksum(&[&pseudo, &icmp]);
+    icmp[2..4].copy_from_slice(&sum.to_be_bytes());
+    encode_packet(path, 0, protocol, &icmp)
+}
+
+fn encode_packet(path: &Path, ecn: u8, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(ETHERNET + 40 + payload.len());
     frame.extend(path.local_mac);
     frame.extend(path.remote_mac);
-    match (path.remote.ip(), path.local.ip()) {
+    frame.extend(if path.local.is_ipv4() { IPV4 } else { IPV6 }.to_be_bytes());
+    let (from, to) = (path.remote.ip(), path.local.ip());
+    frame.extend(ip_header(from, to, ecn, protocol, payload.len() as u16));
+    frame.extend(payload);
+    frame
+}
+
+fn ip_header(from: IpAddr, to: IpAddr, ecn: u8, protocol: u8, len: u16) -> Vec<u8> {
+    match (from, to) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
-            frame.extend(IPV4.to_be_bytes());
-            let total = (20 + tcp.len()) as u16;
-            let mut header = [0u8; 20];
-            header[..4].copy_from_slice(&[0x45, segment.ecn, (total >> 8) as u8, total as u8]);
-            header[6..10].copy_from_slice(&[0x40, 0, 64, TCP]);
-            header[12..16].copy_from_slice(&from.octets());
-            header[16..].copy_from_slice(&to.octets());
+            let mut header = vec![0x45, ecn];
+            header.extend((20 + len).to_be_bytes());
+            header.extend([0, 0, 0x40, 0, 64, protocol, 0, 0]);
+            header.extend(from.octets());
+            header.extend(to.octets());
             let sum = checksum(&[&header]);
             header[10..12].copy_from_slice(&sum.to_be_bytes());
-            frame.extend(header);
+            header
         }
         (IpAddr::V6(from), IpAddr::V6(to)) => {
-            frame.extend(IPV6.to_be_bytes());
-            frame.extend([0x60, segment.ecn << 4, 0, 0]);
-            frame.extend((tcp.len() as u16).to_be_bytes());
-            frame.extend([TCP, 64]);
-            frame.extend(from.octets());
-            frame.extend(to.octets());
+            let mut header = vec![0x60, ecn << 4, 0, 0];
+            header.extend(len.to_be_bytes());
+            header.extend([protocol, 64]);
+            header.extend(from.octets());
+            header.extend(to.octets());
+            header
         }
         _ => panic!("a path has one family"),
     }
-    frame.extend(tcp);
-    frame
 }
 
 fn encode_tcp(path: &Path, segment: &Segment) -> Vec<u8> {
@@ -101,6 +139,14 @@ fn encode_option(option: &TcpOption, out: &mut Vec<u8>) {
         }
         TcpOption::Raw(bytes) => out.extend(bytes),
     }
+}
+
+/// The flow label of an IPv6 packet; `None` for other packets.
+pub(crate) fn flow_label(frame: &[u8]) -> Option<u32> {
+    let packet = frame.get(ETHERNET..)?;
+    let is_v6 = frame[12..14] == IPV6.to_be_bytes();
+    let first = u32::from_be_bytes(packet.first_chunk().copied()?);
+    is_v6.then_some(first & 0xf_ffff)
 }
 
 /// Reads a frame from the local end; an error names the rule that it breaks.
@@ -238,6 +284,11 @@ fn decode_option(option: &[u8]) -> TcpOption {
 
 /// Zero over a segment whose checksum field is right.
 fn tcp_checksum(path: &Path, tcp: &[u8]) -> u16 {
+    checksum(&[&pseudo_header(path, TCP, tcp.len()), tcp])
+}
+
+/// Its sum is the same in both directions.
+fn pseudo_header(path: &Path, protocol: u8, len: usize) -> Vec<u8> {
     let mut pseudo = Vec::with_capacity(40);
     for ip in [path.local.ip(), path.remote.ip()] {
         match ip {
@@ -245,9 +296,9 @@ fn tcp_checksum(path: &Path, tcp: &[u8]) -> u16 {
             IpAddr::V6(ip) => pseudo.extend(ip.octets()),
         }
     }
-    pseudo.extend((tcp.len() as u32).to_be_bytes());
-    pseudo.extend([0, 0, 0, TCP]);
-    checksum(&[&pseudo, tcp])
+    pseudo.extend((len as u32).to_be_bytes());
+    pseudo.extend([0, 0, 0, protocol]);
+    pseudo
 }
 
 /// RFC 1071; every part but the last has an even length.

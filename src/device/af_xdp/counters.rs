@@ -1,7 +1,7 @@
 //! What the XDP program counts: the Rust side of bpf/counters.h.
 
 /// Number of counters.
-pub(super) const COUNT: usize = 6;
+pub(super) const COUNT: usize = 11;
 
 /// Frames by what the XDP program did with them, summed over all processors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,11 @@ impl SteerCounters {
         "fragments_dropped",
         "no_socket",
         "malformed",
+        "syn_cookies_sent",
+        "syn_cookies_passed",
+        "syn_cookies_failed",
+        "flood_dropped",
+        "bad_checksum",
     ];
 
     pub(super) fn new(values: [u64; COUNT]) -> SteerCounters {
@@ -50,7 +55,7 @@ mod tests {
 
     #[test]
     fn looked_up_by_name() {
-        let counters = SteerCounters::new([1, 2, 3, 4, 5, 6]);
+        let counters = SteerCounters::new(core::array::from_fn(|n| n as u64 + 1));
         assert_eq!(counters.get("no_socket"), Some(5));
         assert_eq!(counters.get("nonsense"), None);
     }

@@ -2,14 +2,19 @@
 
 use core::time::Duration;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
 
 use super::abi::Descriptor;
 use super::error::{AfXdpError, Attempts, Errno};
 use super::open::{self, Opened};
 use super::ring::{CompletionRing, FillRing, RxRing, TxRing};
+use super::shield::QueueShield;
 use super::socket::{Rings, Socket};
 use super::{AfXdpConfig, Nic, Obtained, Steer};
-use crate::device::{Batch, Device, DeviceCounters, Frame, LinkProperties, Pool, Waker};
+use crate::device::{
+    Batch, Device, DeviceCounters, Frame, LinkProperties, Pool, SynAckOffer, Waker,
+};
+use crate::tcp::cookie::Tuple;
 
 /// Frames by which the fill ring may lack before it is topped up: a few, for one store by many.
 const REFILL_AT: u32 = 32;
@@ -42,6 +47,7 @@ pub struct AfXdp {
     fill_limit: u32,
     tx_size: u32,
     counters: DeviceCounters,
+    shield: QueueShield,
 }
 
 impl AfXdp {
@@ -83,6 +89,11 @@ impl AfXdp {
             drives_napi,
             filled,
             counters: DeviceCounters::default(),
+            shield: QueueShield {
+                shield: Arc::clone(steer.shield()),
+                queue: config.queue,
+                takes_partial: config.accept_partial_checksums,
+            },
         })
     }
 
@@ -249,6 +260,19 @@ impl Device for AfXdp {
         if stuck {
             self.drain_copying();
         }
+    }
+
+    fn flood(&mut self, offer: Option<&SynAckOffer>) {
+        let QueueShield { shield, queue, takes_partial } = &self.shield;
+        shield.flood(*queue, offer, *takes_partial);
+    }
+
+    fn note_flow(&mut self, tuple: &Tuple, known: bool) {
+        self.shield.shield.note(tuple, known);
+    }
+
+    fn may_know(&self, tuple: &Tuple) -> bool {
+        self.shield.shield.may_know(tuple)
     }
 
     fn counters(&self) -> DeviceCounters {

@@ -19,8 +19,8 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps `len` bytes of the socket `fd` at `offset`, all pages present.
-    pub(super) fn of_socket(fd: BorrowedFd<'_>, offset: i64, len: usize) -> io::Result<Mapping> {
+    /// Maps `len` bytes of the socket or map `fd` at `offset`, all pages present.
+    pub(super) fn of_file(fd: BorrowedFd<'_>, offset: i64, len: usize) -> io::Result<Mapping> {
         map(len, libc::MAP_SHARED | libc::MAP_POPULATE, fd.as_raw_fd(), offset)
     }
 

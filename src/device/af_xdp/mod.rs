@@ -15,12 +15,14 @@ mod open;
 mod privilege;
 mod program;
 mod ring;
+mod shield;
 mod socket;
 mod steer;
 
 pub use counters::SteerCounters;
 pub use device::AfXdp;
 pub use error::{AfXdpError, Attempt, Attempts, Errno};
+pub use shield::Shield;
 pub use steer::{Steer, Verdict};
 
 /// The mode that the user asks for.

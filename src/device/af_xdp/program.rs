@@ -26,6 +26,8 @@ pub(super) struct Loaded {
     pub(super) served: MapHandle,
     pub(super) owned: MapHandle,
     pub(super) counters: MapHandle,
+    pub(super) flood: MapHandle,
+    pub(super) known: MapHandle,
 }
 
 /// Loads the program with room for `queues` sockets.
@@ -48,6 +50,8 @@ pub(super) fn load(queues: u32) -> Result<Loaded, AfXdpError> {
         served: MapHandle::try_from(&steer.maps.served).map_err(load_error)?,
         owned: MapHandle::try_from(&steer.maps.owned).map_err(load_error)?,
         counters: MapHandle::try_from(&steer.maps.counters).map_err(load_error)?,
+        flood: MapHandle::try_from(&steer.maps.flood).map_err(load_error)?,
+        known: MapHandle::try_from(&steer.maps.known).map_err(load_error)?,
     })
 }
 

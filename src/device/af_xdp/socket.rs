@@ -105,7 +105,7 @@ impl Socket {
     }
 
     fn map(&self, offset: i64, len: usize) -> Result<Arc<Mapping>, Errno> {
-        let mapping = Mapping::of_socket(self.0.as_fd(), offset, len);
+        let mapping = Mapping::of_file(self.0.as_fd(), offset, len);
         mapping.map(Arc::new).map_err(|error| Errno::of(&error))
     }
 

@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 use core::time::Duration;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::thread;
 
 use libbpf_rs::query::ProgInfoIter;
@@ -13,11 +14,15 @@ use super::counters::{COUNT, SteerCounters};
 use super::error::{AfXdpError, Attempts, Errno};
 use super::group::SolicitedNodes;
 use super::program::{self, Hook, Loaded};
+use super::shield::Shield;
 use super::{Mode, Nic, privilege};
 
 /// A process that was just killed leaves its program attached for some milliseconds.
 const PREDECESSOR_TRIES: u32 = 100;
 const PREDECESSOR_PAUSE: Duration = Duration::from_millis(10);
+
+/// The driver whose word on XDP_TX is not to be trusted: see [`Shield::answers`].
+const VETH: &str = "veth";
 
 /// What the XDP program says of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +50,7 @@ pub struct Steer {
     hook: Hook,
     attempts: Attempts,
     groups: Option<SolicitedNodes>,
+    shield: Arc<Shield>,
 }
 
 impl Steer {
@@ -53,8 +59,11 @@ impl Steer {
     /// # Errors
     /// As [`Steer::attach`], but for those about the interface.
     pub fn load(queues: u32) -> Result<Steer, AfXdpError> {
+        let loaded = program::load(queues)?;
+        let shield = shield(&loaded, true)?;
         Ok(Steer {
-            loaded: program::load(queues)?,
+            loaded,
+            shield,
             link: None,
             hook: Hook::Native,
             attempts: Attempts::default(),
@@ -76,12 +85,18 @@ impl Steer {
         let mut steer = Steer::load(nic.rx_queues)?;
         if mode != Mode::Generic {
             match steer.attach_patiently(nic, Hook::Native) {
-                Ok(()) => return Ok(steer),
+                Ok(()) => {
+                    steer.shield.set_answers(nic.driver != VETH);
+                    return Ok(steer);
+                }
                 Err(answer) => steer.not_native(nic, mode, answer)?,
             }
         }
         match steer.attach_patiently(nic, Hook::Generic) {
-            Ok(()) => Ok(steer),
+            Ok(()) => {
+                steer.shield.set_answers(false);
+                Ok(steer)
+            }
             Err(answer) => {
                 steer.attempts.add("attaching to the generic hook", answer);
                 Err(steer.attach_error(nic, mode, answer))
@@ -162,6 +177,18 @@ impl Steer {
         let info = ProgInfoIter::default().find(|info| info.id == id);
         let name = info.map(|info| info.name.to_string_lossy().into_owned());
         Some((id, name.unwrap_or_else(|| "unknown".into())))
+    }
+
+    /// The program's map of this name in bpf/maps.h, for other programs to share.
+    pub fn map(&self, name: &str) -> Option<BorrowedFd<'_>> {
+        let Loaded { xsks, served, owned, counters, flood, known, .. } = &self.loaded;
+        let maps = [xsks, served, owned, counters, flood, known];
+        maps.into_iter().find(|map| map.name() == name).map(|map| map.as_fd())
+    }
+
+    /// What the program needs in floods. It is shared with the queues that are opened.
+    pub fn shield(&self) -> &Arc<Shield> {
+        &self.shield
     }
 
     /// Whether it sits on the generic hook.
@@ -251,6 +278,14 @@ impl Steer {
             }
         }
     }
+}
+
+fn shield(loaded: &Loaded, answers: bool) -> Result<Arc<Shield>, AfXdpError> {
+    let shield = Shield::new(loaded.flood.as_fd(), loaded.known.as_fd(), answers);
+    shield.map(Arc::new).map_err(|error| AfXdpError::System {
+        doing: "mapping the XDP program's memory for floods".into(),
+        answer: Errno::of(&error),
+    })
 }
 
 fn map_error(doing: String, error: &libbpf_rs::Error) -> AfXdpError {

@@ -92,6 +92,7 @@ fn quoted_syn() -> Quoted {
         dst_port: 80,
         seq: Seq(0xdead_beef),
         protocol: 6,
+        len: SYN.len() as u16 - 14,
     }
 }
 
@@ -103,6 +104,7 @@ fn quoted_data() -> Quoted {
         dst_port: 49153,
         seq: Seq(0x0102_0304),
         protocol: 6,
+        len: DATA.len() as u16 - 18,
     }
 }
 
@@ -167,7 +169,8 @@ fn errors_v4_quote_our_packet() {
     );
     assert_eq!(read(11, 0, [0; 4]), icmp4::Kind::TimeExceeded { code: 0, quoted });
     assert_eq!(read(12, 0, [20, 0, 0, 0]), icmp4::Kind::ParameterProblem { pointer: 20, quoted });
-    for kind in [4, 5, 13, 40] {
+    assert_eq!(kind_v4(&v4_error(5, 1, [0; 4], quote)), Err(Reject::Redirect));
+    for kind in [4, 13, 40] {
         assert_eq!(kind_v4(&v4_error(kind, 0, [0; 4], quote)), Err(Reject::UnsupportedIcmp));
     }
 }
@@ -183,7 +186,8 @@ fn errors_v6_quote_our_packet() {
         read(4, 2, [0, 0, 0, 40]),
         icmp6::Kind::ParameterProblem { code: 2, pointer: 40, quoted }
     );
-    for kind in [0, 100, 130, 133, 134, 137] {
+    assert_eq!(kind_v6(&v6_error(137, 0, [0; 4], quote)), Err(Reject::Redirect));
+    for kind in [0, 100, 130, 133, 134] {
         assert_eq!(kind_v6(&v6_error(kind, 0, [0; 4], quote)), Err(Reject::UnsupportedIcmp));
     }
 }
