@@ -10,7 +10,6 @@ use super::config::Limits;
 use super::counters::{Counter, Counters};
 use super::flow::{Flow, Hop};
 use super::flow_hash::FlowHash;
-use super::pacing::Departures;
 use super::reassembly::Reassembly;
 use super::rows::Rows;
 use super::samples::Samples;
@@ -63,13 +62,14 @@ pub(crate) struct Io<D> {
     pub(crate) recoveries: Slab<Recovery>,
     /// State of the connections with large congestion windows.
     pub(crate) validations: Slab<Validation>,
+    pub(crate) samples: Samples,
+    /// When the next segment of each paced connection may leave.
+    pub(crate) departures: Rows<Instant>,
     pub(crate) own: Rows<Own>,
     /// The counters of connections with AccECN.
     pub(crate) accurate: Rows<Accurate>,
     /// The budget of segments out of order.
     pub(crate) reassembly: Reassembly,
-    pub(crate) samples: Samples,
-    pub(crate) departures: Departures,
     /// Segments that answer nothing of ours, still allowed in this second.
     replies_left: u32,
     replies_per_second: u32,
@@ -102,11 +102,11 @@ impl<D: Device> Io<D> {
             settings,
             recoveries: Slab::new(limits.connections),
             validations: Slab::new(limits.connections),
+            samples: Samples::default(),
+            departures: Rows::new(limits.connections),
             own: Rows::new(limits.connections),
             accurate: Rows::new(limits.connections),
             reassembly: Reassembly::new(limits.out_of_order, device.pool()),
-            samples: Samples::default(),
-            departures: Departures::new(limits.connections),
             replies_left: limits.replies_per_second,
             replies_per_second: limits.replies_per_second,
             replies_since: Instant::ZERO,

@@ -17,31 +17,6 @@ const HORIZON: Duration = Duration::from_nanos(2 * Tick::NANOS);
 /// The slowest pace is a segment a second.
 const LONGEST_GAP_NS: u64 = 1_000_000_000;
 
-/// When the next segment of each paced connection may leave, by slot. The memory is reserved at the
-/// start, and touched as rows are needed.
-#[derive(Debug)]
-pub(crate) struct Departures {
-    rows: Vec<Instant>,
-}
-
-impl Departures {
-    pub(crate) fn new(connections: u32) -> Departures {
-        Departures { rows: Vec::with_capacity(connections as usize) }
-    }
-
-    fn get(&self, index: u32) -> Instant {
-        self.rows.get(index as usize).copied().unwrap_or(Instant::ZERO)
-    }
-
-    fn set(&mut self, index: u32, at: Instant) {
-        let index = index as usize;
-        if index >= self.rows.len() {
-            self.rows.resize(index + 1, Instant::ZERO);
-        }
-        self.rows[index] = at;
-    }
-}
-
 impl<C> Slot<C> {
     /// Until when the next segment must wait, if it must.
     #[inline]
@@ -49,7 +24,8 @@ impl<C> Slot<C> {
         if !self.tcb.has(Facts::PACED) {
             return None;
         }
-        let wait = io.departures.get(self.id.slot()).since(io.now + HORIZON);
+        let departure = io.departures.get(self.id.slot()).copied().unwrap_or(Instant::ZERO);
+        let wait = departure.since(io.now + HORIZON);
         (!wait.is_zero()).then(|| io.now.tick().after(wait))
     }
 
@@ -59,14 +35,14 @@ impl<C> Slot<C> {
         let srtt = self.tcb.rtt.srtt().unwrap_or_default();
         let Some(rate) = self.tcb.congestion.pacing_rate(srtt) else { return };
         let gap_ns = (u64::from(len) * 1_000_000_000 / rate.max(1)).min(LONGEST_GAP_NS);
-        let from = io.departures.get(self.id.slot()).max(io.now);
-        io.departures.set(self.id.slot(), from + Duration::from_nanos(gap_ns));
+        let row = io.departures.row(self.id.slot());
+        *row = (*row).max(io.now) + Duration::from_nanos(gap_ns);
     }
 
     /// The connection is over: the next one in its slot is not to wait.
     pub(super) fn forget_pace<D>(&self, io: &mut Io<D>) {
         if self.tcb.has(Facts::PACED) {
-            io.departures.set(self.id.slot(), Instant::ZERO);
+            *io.departures.row(self.id.slot()) = Instant::ZERO;
         }
     }
 }

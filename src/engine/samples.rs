@@ -28,6 +28,16 @@ impl Samples {
     }
 }
 
+impl<D> Io<D> {
+    /// A piece of a frame in flight is in a frame of its own now.
+    pub(super) fn copy_snapshot(&mut self, from: FrameRef, to: FrameRef) {
+        let [from, to] = [from, to].map(|at| self.pool.position_of(at));
+        if let Some(&snapshot) = self.samples.snapshots.get(from) {
+            self.samples.snapshots[to] = snapshot;
+        }
+    }
+}
+
 impl<C> Slot<C> {
     /// Tells the congestion control how long the newest of the segments took that are acknowledged
     /// now, if it asks: the frames still lie in the queue. Nothing is to be learnt if one of them

@@ -179,8 +179,11 @@ impl Scenario {
         let cookies = |host| self.simulation.engine(host).counters().get(Counter::SynCookiesSent);
         let forgotten = match self.hosts.iter().any(|host| cookies(*host) > 0) {
             // A client that waits to be spoken to, and whose ACK was lost with the cookie in it:
-            // the server knows nothing of it (RFC 4987 section 3.6).
-            true => summary.closes[Close::TimedOut as usize],
+            // the server knows nothing of it (RFC 4987 section 3.6), and says so to a keep-alive.
+            true => {
+                let [timed_out, reset] = [Close::TimedOut, Close::Reset];
+                summary.closes[timed_out as usize] + summary.closes[reset as usize]
+            }
             false => 0,
         };
         let others = others - forgotten;
