@@ -118,6 +118,16 @@ impl Contender {
         self.server.generator().opened()
     }
 
+    /// Has all clients close. Returns how many of them the server closed in turn.
+    ///
+    /// # Panics
+    /// If the server stops answering.
+    pub fn close(&mut self) -> u32 {
+        self.server.generator().close();
+        self.finish();
+        self.server.generator().closed()
+    }
+
     /// Has the clients send this many requests, and waits for the responses.
     ///
     /// # Panics
