@@ -16,7 +16,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test interop demo bench-wrk bench-engine bench-syn bench-recovery gate lint fmt doc clean
+.PHONY: help setup build test interop demo bench-wrk bench-engine bench-connections bench-syn bench-recovery gate lint fmt doc clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench-wrk: setup build ## The README's table: medians of interleaved rounds unde
 
 bench-engine: ## The engine in one process, beside its stateless limit and smoltcp
 	$(CARGO) run --release -p sidestep-bench --bin bench-engine
+
+bench-connections: ## Ten million connections in one process: bytes and time for each (4.5 GB)
+	$(CARGO) run --release -p sidestep-bench --bin bench-connections
 
 bench-recovery: ## Draw goodput, fairness and windows of simulated transfers: target/bench-recovery/
 	$(CARGO) run --release -p sidestep-bench --bin bench-recovery

@@ -113,7 +113,8 @@ impl Contender {
     /// # Panics
     /// If the server stops answering.
     pub fn connect(&mut self) -> u32 {
-        self.server.generator().connect();
+        let generator = self.server.generator();
+        generator.connect(0..generator.clients());
         self.finish();
         self.server.generator().opened()
     }
@@ -123,7 +124,8 @@ impl Contender {
     /// # Panics
     /// If the server stops answering.
     pub fn close(&mut self) -> u32 {
-        self.server.generator().close();
+        let generator = self.server.generator();
+        generator.close(0..generator.clients());
         self.finish();
         self.server.generator().closed()
     }
