@@ -1,6 +1,6 @@
 //! Ten million connections in one process: bytes and time for each.
 
-use clap::Parser;
+use clap::{Parser, value_parser};
 use sidestep_bench::counting::Counting;
 use sidestep_bench::crowd::{self, Bytes};
 
@@ -15,7 +15,7 @@ const TIME_WAIT: f64 = 64.0;
 #[command(about = "Opens millions of connections, holds them idle, uses some, and closes all")]
 struct Options {
     /// Connections; ten million take about 4.5 GB
-    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u32).range(1_000..))]
+    #[arg(long, default_value_t = 10_000_000, value_parser = value_parser!(u32).range(1_000..))]
     connections: u32,
 
     /// Requests, on random ones
