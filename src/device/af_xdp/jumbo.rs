@@ -52,13 +52,13 @@ pub(super) const fn has_fragments(nic: &Nic) -> bool {
 /// The pool asked for, or if packets of `mtu` bytes don't fit its frames, one of frames that they
 /// fit: of 4,096 bytes, or a quarter as many of 16,384. No frames take more than an MTU of 16,110.
 pub fn fitting(pool: PoolConfig, mtu: u32) -> PoolConfig {
-    match frame_size(mtu) {
-        Some(size) if size > pool.frame_size => {
-            let frames = if size > CHUNK { pool.frames / 4 } else { pool.frames };
-            PoolConfig { frame_size: size, frames, reserve: pool.reserve.min(frames / 4), ..pool }
-        }
-        _ => pool,
+    let [.., largest] = SIZES;
+    let size = frame_size(mtu).unwrap_or(largest);
+    if size <= pool.frame_size {
+        return pool;
     }
+    let frames = if size > CHUNK { pool.frames / 4 } else { pool.frames };
+    PoolConfig { frame_size: size, frames, reserve: pool.reserve.min(frames / 4), ..pool }
 }
 
 /// Why packets of this interface can't be had: the kernel refused what they need.
@@ -241,8 +241,8 @@ mod tests {
         assert_eq!(of(3_822), (4_096, 16_384));
         assert_eq!(of(3_823), (16_384, 4_096));
         assert_eq!(of(16_110), (16_384, 4_096));
-        // Refused when it is opened, and told why.
-        assert_eq!(of(16_111), (2_048, 16_384));
+        // Refused when a queue is opened, and told what would fit.
+        assert_eq!(of(16_111), (16_384, 4_096));
         let chosen = PoolConfig { frame_size: 16_384, frames: 99, ..default };
         assert_eq!(fitting(chosen, 9_000).frames, 99);
     }
