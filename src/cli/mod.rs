@@ -55,7 +55,7 @@ enum Command {
     },
     /// Send HTTP requests past the kernel and measure how long the answers take
     #[command(after_help = LOAD_HELP)]
-    Load(load::LoadOptions),
+    Load(Box<load::LoadOptions>),
     /// Compare AF_XDP with kernel sockets under wrk, in network namespaces of its own (needs root)
     Demo(demo::DemoOptions),
 }
