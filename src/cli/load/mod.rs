@@ -267,8 +267,8 @@ fn explain(trouble: Trouble, plan: &Plan, backend: Backend) -> Error {
         ),
         Trouble::Connecting(Close::Unreachable) => format!(
             "network: there is no way to {target}: nobody answers ARP or neighbour discovery for \
-             it or for the gateway, or a router says so; see that both ends are up and on one link, \
-             and the prefix of --address, or say --gateway"
+             it or for the gateway, or a router says so; see that both ends are up and on one \
+             link, and the prefix of --address, or say --gateway"
         ),
         Trouble::Connecting(Close::NoResources) if backend == Backend::Kernel => format!(
             "machine: the kernel would not connect to {target}: it has no route, no free port, or \

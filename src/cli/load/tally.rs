@@ -1,8 +1,8 @@
 //! What one core counted, and the sum of all.
 //!
 //! Latencies are in a histogram of `hdrhistogram` (MIT or Apache-2.0; without its optional features
-//! it needs two small crates): any latency is recorded within a thousandth, in a few nanoseconds and
-//! without allocation, and the histograms of several cores add up exactly, as averages of
+//! it needs two small crates): any latency is recorded within a thousandth, in a few nanoseconds
+//! and without allocation, and the histograms of several cores add up exactly, as averages of
 //! percentiles do not.
 
 use core::time::Duration;
