@@ -11,7 +11,7 @@ use sidestep::time::Instant;
 
 use crate::contender::RESPONSE;
 use crate::counting::Counting;
-use crate::generator::Generator;
+use crate::generator::{Generator, Load};
 use crate::order::Order;
 use crate::spread::processor_time;
 use crate::traffic::{PAYLOAD, PORT, QUIT, SERVER};
