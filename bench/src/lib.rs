@@ -7,7 +7,6 @@
 pub mod bulk;
 pub mod contender;
 pub mod counting;
-pub mod crowd;
 pub mod generator;
 pub mod order;
 pub mod spread;

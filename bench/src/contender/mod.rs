@@ -3,7 +3,6 @@
 mod limit;
 mod sidestep;
 mod smoltcp;
-mod transfer;
 
 use core::fmt;
 use core::time::Duration;
@@ -11,7 +10,6 @@ use core::time::Duration;
 pub use self::limit::{Limit, Reflect};
 pub use self::sidestep::{Responses, Sidestep, Sink, Source};
 pub use self::smoltcp::Smoltcp;
-pub use self::transfer::{Transfer, Transferring};
 use ::sidestep::device::{Pool, PoolConfig};
 use ::sidestep::time::Instant;
 

@@ -1,8 +1,8 @@
 //! One request through the engine, without a kernel: how long, how many instructions, how many
 //! bytes.
 
-mod bulk;
 mod callgrind;
+mod cores;
 mod gate;
 mod instructions;
 mod memory;
@@ -29,8 +29,8 @@ enum Command {
     Times(times::TimesOptions),
     /// Connections opened and closed per second, and how many requests' time one takes
     Reconnects(reconnects::ReconnectsOptions),
-    /// Bulk transfers in Gbit/s, received and sent
-    Bulk(bulk::BulkOptions),
+    /// Two engines on two cores, beside one
+    Cores(cores::CoresOptions),
     /// Nanoseconds to arm, move, cancel and expire a timer
     Timers(timers::TimersOptions),
     /// Instructions per request: runs `count` twice under valgrind and takes the difference
@@ -72,7 +72,7 @@ struct CountOptions {
 }
 
 /// What happens without a command: each of these with its defaults.
-const ALL: [&str; 6] = ["times", "reconnects", "bulk", "timers", "instructions", "memory"];
+const ALL: [&str; 6] = ["times", "reconnects", "timers", "cores", "instructions", "memory"];
 
 fn main() -> ExitCode {
     if let Some(command) = Options::parse().command {
@@ -93,7 +93,7 @@ fn run(command: Command) -> ExitCode {
     match command {
         Command::Times(options) => times::run(&options),
         Command::Reconnects(options) => reconnects::run(&options),
-        Command::Bulk(options) => bulk::run(&options),
+        Command::Cores(options) => return cores::run(&options),
         Command::Timers(options) => timers::run(&options),
         Command::Instructions(options) => return instructions::run(&options),
         Command::Gate(options) => return gate::run(&options),

@@ -7,9 +7,9 @@ use sidestep::time::Instant;
 use sidestep::wire::tcp::{Flags, Headers, Options};
 use sidestep::wire::{Addr, DEFAULT_HOP_LIMIT, Link, Mac, Seq};
 
-use super::{Kind, Server, Sidestep, Sink, Smoltcp, Source, Work};
-use crate::bulk::{Bulk, Direction};
-use crate::traffic::{FIRST_CLIENT, FIRST_PORT, PORT, ROUTER_MAC, SERVER, SERVER_MAC};
+use sidestep_bench::bulk::{Bulk, Direction};
+use sidestep_bench::contender::{Kind, Server, Sidestep, Sink, Smoltcp, Source, Work};
+use sidestep_bench::traffic::{FIRST_CLIENT, FIRST_PORT, PORT, ROUTER_MAC, SERVER, SERVER_MAC};
 
 /// Virtual time of a turn.
 const TURN: Duration = Duration::from_micros(2);
@@ -95,7 +95,7 @@ impl Transferring {
     }
 
     fn turn(&mut self) {
-        use crate::generator::Load as _;
+        use sidestep_bench::generator::Load as _;
         self.now = self.now + TURN;
         self.server.load().set_time(self.now);
         self.server.turn(self.now);

@@ -1,12 +1,21 @@
 //! Bulk transfers, in Gbit/s.
+//!
+//! A program of its own: with a second application in it, the compiler would make other code of the
+//! engine in `bench-engine`.
 
+mod transfer;
+
+use clap::Parser;
 use sidestep_bench::bulk::Direction;
-use sidestep_bench::contender::{Kind, Transfer, Transferring};
+use sidestep_bench::contender::Kind;
 use sidestep_bench::spread::{Spread, processor_time};
 
+use transfer::{Transfer, Transferring};
+
 /// What to measure. Lists are separated by commas.
-#[derive(Clone, Debug, clap::Args)]
-pub(super) struct BulkOptions {
+#[derive(Clone, Debug, Parser)]
+#[command(about = "Measures Sidestep's engine and others in bulk transfers, in one process")]
+struct BulkOptions {
     /// Servers
     #[arg(long, value_enum, value_delimiter = ',', default_value = "sidestep,smoltcp")]
     servers: Vec<Kind>,
@@ -36,8 +45,8 @@ pub(super) struct BulkOptions {
     core: usize,
 }
 
-/// Measures every combination and prints a line for each.
-pub(super) fn run(options: &BulkOptions) {
+fn main() {
+    let options = &BulkOptions::parse();
     core_affinity::set_for_current(core_affinity::CoreId { id: options.core });
     println!(
         "Gbit/s of payload on one core, without the load's part of the time: median (min–max) of \n\
