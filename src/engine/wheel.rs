@@ -148,7 +148,17 @@ impl Wheel {
     ///
     /// `None` means no more this turn: none is due, or the cascade budget is spent, in which case
     /// [`Wheel::next_deadline`] is not in the future.
+    #[inline]
     pub(crate) fn pop_expired(&mut self) -> Option<u32> {
+        let none_left = self.first(DUE).is_none() && self.first(CASCADE).is_none();
+        if none_left && self.elapsed == self.now {
+            // Looked through at this very tick, in an earlier turn.
+            return None;
+        }
+        self.look_for_expired()
+    }
+
+    fn look_for_expired(&mut self) -> Option<u32> {
         loop {
             if let Some(node) = self.first(DUE) {
                 self.unlink(node);
@@ -256,6 +266,7 @@ impl Wheel {
     }
 
     /// The first entry of `list`.
+    #[inline]
     fn first(&self, list: u32) -> Option<u32> {
         let next = self.nodes[list as usize].next;
         (next != list).then_some(next)
