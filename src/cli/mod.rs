@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod file;
+mod limits;
 mod options;
 mod serve;
 mod text;
@@ -51,6 +52,10 @@ enum Command {
         /// Network interface to look at: the XDP program is attached to it for a moment
         #[arg(long, value_name = "IF")]
         interface: Option<String>,
+
+        /// Configuration file to look through as well: whether `serve` would take it
+        #[arg(long, value_name = "FILE.toml")]
+        config: Option<PathBuf>,
     },
     /// Compare AF_XDP with kernel sockets under wrk, in network namespaces of its own (needs root)
     Demo(demo::DemoOptions),
@@ -74,7 +79,9 @@ pub fn main() -> ExitCode {
     log_to_stderr(arguments.log.as_deref());
     let outcome = match arguments.command {
         Command::Serve { options, config } => serve::run(*options, config.as_deref()).map(success),
-        Command::Check { interface } => check::run(interface.as_deref()).map(success),
+        Command::Check { interface, config } => {
+            check::run(interface.as_deref(), config.as_deref()).map(success)
+        }
         Command::Demo(options) => demo::run(&options),
     };
     match outcome {

@@ -22,8 +22,8 @@ use super::sources::Sources;
 use crate::app::{App, Close, Role};
 use crate::device::{Device, Pool};
 use crate::tcp::stateless;
-use crate::wire::tcp::{Options, Segment};
 use crate::wire::Addr;
+use crate::wire::tcp::{Options, Segment};
 
 /// Newcomers never need more than one in this many of the frames.
 const NEWCOMER_DIVISOR: u32 = 16;

@@ -98,8 +98,10 @@ impl Sources {
 impl Table {
     fn prefix(&self, remote: Addr) -> Addr {
         let bits = if remote.is_v4() { V4_OFFSET + self.v4_prefix } else { V6_PREFIX };
-        Addr((u128::from_be_bytes(remote.0) & !u128::MAX.checked_shr(bits.into()).unwrap_or(0))
-            .to_be_bytes())
+        Addr(
+            (u128::from_be_bytes(remote.0) & !u128::MAX.checked_shr(bits.into()).unwrap_or(0))
+                .to_be_bytes(),
+        )
     }
 
     fn find(&self, prefix: Addr) -> Option<u32> {

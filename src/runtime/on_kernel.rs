@@ -12,7 +12,7 @@ use super::cores::{self, Build, Common, Failure};
 use super::error::Error;
 use super::plan::{Seat, seats};
 use super::ready::Ready;
-use super::server::{Call, processors};
+use super::server::{Call, processors, secret};
 use super::settings::Backend;
 use crate::app::{App, Close, CoreContext, MailboxReader};
 use crate::device::{Census, DeviceCounters, Waker};
@@ -73,6 +73,7 @@ impl<A: App> Build<A> for KernelBuild<'_> {
             limits: self.settings.limits,
             overflow: self.settings.overflow,
             pool: self.settings.pool,
+            source_key: secret()?[..16].try_into().expect("half of 32 bytes"),
         };
         let mut core = KernelCore::new(config, mine, waker, mailbox, app())?;
         Ok(run(&mut core, MODE))
@@ -95,6 +96,10 @@ impl<A: App> World for KernelCore<A> {
 
     fn start_drain(&mut self) {
         KernelCore::drain(self);
+    }
+
+    fn pause_accepting(&mut self, paused: bool) {
+        KernelCore::pause_accepting(self, paused);
     }
 
     fn abort_all(&mut self, why: Close) {
