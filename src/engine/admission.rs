@@ -12,6 +12,10 @@
 //!
 //! All of them count as `ListenDrops` too, and what the peer hears is [`Overflow`]. Beyond them the
 //! application refuses in `on_open`.
+//!
+//! Tables and queue belong to one thread, and nothing of them is shared: they are held against a
+//! model in `tests/admission`. What threads do share on the way to a connection (cookie keys, the
+//! orders to a core, its wake-ups) is tried in every interleaving: `make loom`.
 
 use super::Engine;
 use super::config::{EngineConfig, Overflow};

@@ -37,6 +37,7 @@ where
     let listeners = listeners.map_err(Error::from)?;
     let listen: Vec<SocketAddr> =
         listeners.first().map_or_else(Vec::new, |first| first.addresses().collect());
+    warn_of_backlog(settings.limits.backlog);
     let common = Common::new(settings, &seats);
     let queues = seats.len();
     let build =
@@ -46,6 +47,17 @@ where
         call.ready(&ready);
         Ok(ready)
     })
+}
+
+/// The kernel cuts what listen(2) is told without a word.
+fn warn_of_backlog(backlog: u32) {
+    let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+    if let Some(most) = most.trim().parse::<u32>().ok().filter(|most| *most < backlog) {
+        tracing::warn!(
+            "--backlog {backlog} counts as {most} on kernel sockets: raise the sysctl \
+             net.core.somaxconn"
+        );
+    }
 }
 
 struct KernelBuild<'a> {
