@@ -276,7 +276,8 @@ fn nobody_comes_in_when_frames_are_few() {
     let refused = world.count(Counter::DropNewcomerFrames);
     assert!(refused > 0 && world.engine.pool().free() <= 62, "{:?}", world.engine.pool().census());
     let [mut late] = clients();
-    (late.at.set_port(9), late.to = 81);
+    late.at.set_port(9);
+    late.to = 81;
     assert_eq!(world.syn(&mut late), []);
     assert_eq!(world.count(Counter::DropNewcomerFrames), refused + 1);
     for peer in &peers[..peers.len() / 2] {
@@ -299,7 +300,8 @@ fn control_segments_go_out_when_there_is_no_frame_for_data() {
     assert_eq!(pool.free_for_data(), 0, "{:?}", pool.census());
     assert!(pool.free() <= 33, "only the reserve is left: {:?}", pool.census());
     let [_, mut late] = clients();
-    (late.at.set_port(9), late.to = 81);
+    late.at.set_port(9);
+    late.to = 81;
     assert!(is_syn_ack(&world.syn(&mut late)), "SYN-ACK");
     let again = Client { snd_nxt: peers[0].snd_nxt - 90_000, ..peers[0] };
     world.pass(Duration::from_secs(1));

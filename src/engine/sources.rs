@@ -167,7 +167,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_counts_as_a_map_does(steps in prop::collection::vec((any::<bool>(), 0u8..6), 0..200)) {
+        fn it_counts_as_a_map_does(
+            steps in prop::collection::vec((any::<bool>(), 0u8..6), 0..200),
+        ) {
             const MOST: usize = 12;
             let mut sources = limited(MOST as u32, 3, 32);
             let mut model: HashMap<u8, u32> = HashMap::new();

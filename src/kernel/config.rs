@@ -14,8 +14,8 @@ pub struct KernelConfig {
     pub core: CoreId,
     /// The protocol's settings. The kernel takes `no_delay`, the keep-alive settings,
     /// `user_timeout`, and `congestion` if it is not the default, which leaves the kernel its own;
-    /// the two buffer sizes and `fin_wait_2` are kept to here; `syn_retries` other than the default
-    /// is given to the listening sockets, where it is 1 at least; the rest is the kernel's business.
+    /// the two buffer sizes and `fin_wait_2` are kept to here. `syn_retries` other than the default
+    /// goes to the listening sockets, where it is 1 at least. The rest is the kernel's business.
     pub tcp: TcpConfig,
     /// The maxima: all three of `connections`, `newcomer_frames`, `timers_per_turn` and
     /// `messages_per_turn` count here, `backlog` when the [`Listeners`](super::Listeners) are made.
