@@ -24,6 +24,7 @@ pub(crate) struct TcpSettings {
     user_timeout: Option<Span>,
     #[serde(deserialize_with = "text")]
     keep_alive: Option<Span>,
+    pacing: Option<bool>,
     receive_buffer: Option<u32>,
     send_buffer: Option<u32>,
     syn_retries: Option<u8>,
@@ -47,6 +48,7 @@ impl TcpSettings {
             send_buffer: self.send_buffer.unwrap_or(default.send_buffer),
             syn_retries: self.syn_retries.unwrap_or(default.syn_retries),
             congestion: congestion.unwrap_or(default.congestion),
+            pacing: self.pacing.unwrap_or(default.pacing),
             ecn: ecn.unwrap_or(default.ecn),
             ..default
         }

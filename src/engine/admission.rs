@@ -168,7 +168,7 @@ impl<A: App, D: Device> Engine<A, D> {
         );
     }
 
-    pub(super) fn local_addr(&self, flow: &Flow) -> Addr {
+    fn local_addr(&self, flow: &Flow) -> Addr {
         self.io.locals[usize::from(flow.local)].cidr.addr
     }
 }

@@ -215,8 +215,8 @@ impl<A: App, D: Device> Engine<A, D> {
         self.half_open_wheel.cancel(index);
         if let Some(entry) = self.half_open.remove(index) {
             self.forget_flow(hash, Target::HalfOpen(index), &entry.flow);
-            let local = self.local_addr(&entry.flow);
-            self.admission.listeners.half_open_ended(local, entry.flow.local_port);
+            let listener = self.listener(&entry.flow);
+            self.admission.listeners.half_open_ended(listener);
         }
     }
 
@@ -245,8 +245,7 @@ impl<A: App, D: Device> Engine<A, D> {
         self.demux.replace(hash, old.to_bits(), new.to_bits());
         self.half_open_wheel.cancel(index);
         self.half_open.remove(index);
-        let local = self.local_addr(&entry.flow);
-        self.admission.listeners.half_open_ended(local, entry.flow.local_port);
+        self.admission.listeners.half_open_ended(listener);
         self.enqueue(slot, listener, entry.flow.remote);
         self.connection_arrives(slot, frame, segment, hop);
     }
@@ -386,6 +385,7 @@ pub(super) fn new_slot<C>(tcb: Tcb, flow: Flow, hop: Hop, id: ConnId, role: Role
         out_of_order_frames: 0,
         duplicate: None,
         recovery: None,
+        validation: None,
         pending: Pending::default(),
         armed_at: Tick(0),
         timer_at: Tick(0),

@@ -148,9 +148,7 @@ impl Listeners {
         self.change(listener, |listener| listener.half_open += 1);
     }
 
-    /// Of a listener that may be gone.
-    pub(super) fn half_open_ended(&mut self, addr: Addr, port: u16) {
-        let listener = self.find(addr, port);
+    pub(super) fn half_open_ended(&mut self, listener: Option<ListenerId>) {
         self.change(listener, |listener| take_one(&mut listener.half_open));
     }
 
