@@ -20,16 +20,25 @@ const MAX_HALF_OPEN: u32 = 1 << 20;
 #[derive(Clone, Copy, Debug)]
 struct Listener {
     at: SocketAddr,
+    /// The same, as a packet has it.
+    addr: Addr,
     half_open: u32,
     /// Entries of the accept queue.
     waiting: u32,
-    /// Connections, those included that wait.
+    /// Connections, those included that wait; counted if they are limited.
     connections: u32,
 }
 
 impl Listener {
+    #[inline]
+    fn is_at(&self, addr: Addr, port: u16) -> bool {
+        let all_of_family = self.at.ip().is_unspecified() && self.at.is_ipv4() == addr.is_v4();
+        self.at.port() == port && (self.addr == addr || all_of_family)
+    }
+
     fn new(at: SocketAddr) -> Listener {
-        Listener { at, half_open: 0, waiting: 0, connections: 0 }
+        let addr = Addr::from(at.ip());
+        Listener { at, addr, half_open: 0, waiting: 0, connections: 0 }
     }
 }
 
@@ -71,7 +80,7 @@ impl Listeners {
 
     /// Who accepts connections to this address and port: the first to have said so.
     pub(super) fn find(&self, addr: Addr, port: u16) -> Option<ListenerId> {
-        let at = self.all.iter().position(|listener| is_at(&listener.at, addr, port));
+        let at = self.all.iter().position(|listener| listener.is_at(addr, port));
         at.map(|at| ListenerId(at as u32))
     }
 
@@ -155,9 +164,10 @@ impl Listeners {
     /// A connection begins to wait.
     pub(super) fn push(&mut self, listener: Option<ListenerId>, id: ConnId) {
         self.queue.push_back((id, listener));
+        let counted = u32::from(self.connection_limit < u32::MAX);
         self.change(listener, |listener| {
             listener.waiting += 1;
-            listener.connections += 1;
+            listener.connections += counted;
         });
     }
 
@@ -169,6 +179,10 @@ impl Listeners {
     }
 
     pub(super) fn connection_ended(&mut self, addr: Addr, port: u16) {
+        if self.connection_limit == u32::MAX {
+            // Nobody asks how many there are.
+            return;
+        }
         let listener = self.find(addr, port);
         self.change(listener, |listener| take_one(&mut listener.connections));
     }
@@ -188,9 +202,4 @@ impl Listeners {
 fn take_one(count: &mut u32) {
     debug_assert!(*count > 0, "what ends has begun");
     *count = count.saturating_sub(1);
-}
-
-fn is_at(listen: &SocketAddr, addr: Addr, port: u16) -> bool {
-    let all_of_family = listen.ip().is_unspecified() && listen.is_ipv4() == addr.is_v4();
-    listen.port() == port && (all_of_family || Addr::from(listen.ip()) == addr)
 }
