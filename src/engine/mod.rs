@@ -107,7 +107,7 @@ use pressure::Watch;
 use slab::Slab;
 use slots::Slots;
 use time_wait_table::TimeWaitTable;
-use turn::Arrived;
+use turn::Arrival;
 use wheel::Wheel;
 
 /// One core: a device, the connections over it, and the application that they call back.
@@ -132,7 +132,8 @@ pub struct Engine<A: App, D> {
     admission: Admission,
 
     batch: Batch,
-    arrived: Vec<Arrived>,
+    /// What the frames of the batch are; only ever written over.
+    arrivals: Vec<Arrival>,
     /// Connections to be looked at in this turn.
     ready: Vec<u32>,
     /// Connections to be looked at in the next one: the device or the pool had no room.
@@ -182,7 +183,7 @@ impl<A: App, D: Device> Engine<A, D> {
             paths: Paths::new(limits.paths.max(1) as usize, flow_key),
             admission,
             batch: Batch::new(limits.batch as usize),
-            arrived: Vec::with_capacity(limits.batch as usize),
+            arrivals: Vec::with_capacity(limits.batch as usize),
             ready: Vec::with_capacity(limits.connections as usize),
             blocked: Vec::with_capacity(limits.connections as usize),
             starved: VecDeque::new(),
