@@ -3,6 +3,8 @@
 mod check;
 mod demo;
 mod file;
+#[cfg(feature = "af-xdp")]
+mod flood;
 mod options;
 mod serve;
 mod text;
@@ -54,6 +56,10 @@ enum Command {
     },
     /// Compare AF_XDP with kernel sockets under wrk, in network namespaces of its own (needs root)
     Demo(demo::DemoOptions),
+    /// Flood a server with segments from spoofed addresses, in a laboratory of this program only
+    #[cfg(feature = "af-xdp")]
+    #[command(after_help = flood::HELP)]
+    Flood(flood::FloodOptions),
 }
 
 const SERVE_HELP: &str = "\
@@ -76,6 +82,8 @@ pub fn main() -> ExitCode {
         Command::Serve { options, config } => serve::run(*options, config.as_deref()).map(success),
         Command::Check { interface } => check::run(interface.as_deref()).map(success),
         Command::Demo(options) => demo::run(&options),
+        #[cfg(feature = "af-xdp")]
+        Command::Flood(options) => flood::run(&options).map(success),
     };
     match outcome {
         Ok(code) => code,
