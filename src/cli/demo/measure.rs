@@ -62,7 +62,7 @@ pub(super) fn run(
 ) -> Result<Vec<Measurement>, Trouble> {
     let Contender { server: who, poll } = contender;
     let script = Script::write()?;
-    let (server, mode) = process::server(stage, who, poll.name())?;
+    let (server, mode) = process::server(stage, who, poll.name(), &[])?;
     let mut measurements = Vec::new();
     for &connections in connections {
         let what = format!("{who} ({mode}), {poll}, {connections} connections");

@@ -18,7 +18,7 @@ use crate::runtime::lab::Namespace;
 /// How often a wait looks whether the user wants to end.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a server may take to come up, and to go.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A child that is killed when dropped, and by the kernel if we are killed ourselves.
 #[derive(Debug)]
@@ -93,8 +93,7 @@ impl Process {
 
     /// Asks it to end, and waits until it has.
     pub(super) fn end(mut self) -> Option<ExitStatus> {
-        let pid = self.child.id().to_string();
-        let _ = Command::new("kill").args(["-TERM", &pid]).status();
+        self.signal("-TERM");
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -103,6 +102,19 @@ impl Process {
             thread::sleep(Duration::from_millis(5));
         }
         None
+    }
+
+    /// Sends it a signal, if it is still there.
+    pub(super) fn signal(&self, name: &str) {
+        let _ = Command::new("kill").args([name, &self.child.id().to_string()]).status();
+    }
+
+    /// Memory that it really has, in KiB.
+    pub(super) fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
     }
 
     /// Processor time that its threads have had.
@@ -129,17 +141,24 @@ pub(super) fn responder() -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
-/// Starts a server and waits until it can accept. Returns the mode it got.
+/// This program's own file.
+pub(super) fn program() -> Result<String, Error> {
+    let path = std::env::current_exe().map_err(|answer| {
+        Error::machine("finding this program's own file", answer, "do not move it while it runs")
+    })?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+/// Starts a server with what all have in common and `more`, and waits until it can accept. Returns
+/// the mode it got.
 pub(super) fn server(
     stage: &Stage,
     server: Server,
     poll: &str,
+    more: &[&str],
 ) -> Result<(Process, String), Trouble> {
-    let program = std::env::current_exe().map_err(|answer| {
-        Error::machine("finding this program's own file", answer, "do not move it while it runs")
-    })?;
-    let responder = program.with_file_name("responder").to_string_lossy().into_owned();
-    let program = program.to_string_lossy().into_owned();
+    let program = program()?;
+    let responder = responder().unwrap_or_default().to_string_lossy().into_owned();
     let listen = format!("{SERVER}:80");
     let common = ["--interface", INTERFACE, "--listen", &listen, "--poll", poll];
     let mut arguments = match server {
@@ -151,6 +170,7 @@ pub(super) fn server(
         let ours = ["--backend", backend.name(), "--cores", "0", "--drain", "100ms"];
         arguments.extend(ours);
     }
+    arguments.extend(more);
     let mut process = Process::start(&stage.server, 0, &arguments)?;
     let ready = process.line("ready ", PATIENCE, &stage.interrupt, || {})?;
     let mode = ready.split_whitespace().find_map(|word| word.strip_prefix("mode="));
