@@ -9,9 +9,10 @@ use std::collections::HashSet;
 use std::fs;
 use std::process::Command;
 
-use super::super::stage::{INTERFACE, PEER, SERVER, Stage, Trouble};
-use crate::runtime::Error;
+use super::super::stage::{INTERFACE, PEER, Stage, Trouble};
+use crate::device::af_xdp::{Mode, Steer};
 use crate::runtime::lab::Namespace;
+use crate::runtime::{Error, Interface};
 
 /// Address of the clients.
 const CLIENTS: &str = "10.9.0.2";
@@ -23,8 +24,10 @@ const SERVER_SETTINGS: [&str; 3] =
     ["net.ipv4.tcp_syncookies=1", "net.ipv4.tcp_max_syn_backlog=4096", "net.core.somaxconn=4096"];
 const CLIENT_SETTINGS: [&str; 1] = ["net.ipv4.ip_local_port_range=1024 65535"];
 
-/// The server on processor `server`, the clients on processor `clients`.
-pub(super) fn prepare(stage: &Stage, server: usize, clients: usize) -> Result<(), Trouble> {
+/// The server on processor `server`, the clients on processor `clients`. What is returned is to be
+/// kept meanwhile: a program that passes everything, without which veth would not deliver what the
+/// other end's program sends back.
+pub(super) fn prepare(stage: &Stage, server: usize, clients: usize) -> Result<Steer, Trouble> {
     for setting in SERVER_SETTINGS {
         stage.server.run("sysctl", &["-qw", setting])?;
     }
@@ -33,9 +36,13 @@ pub(super) fn prepare(stage: &Stage, server: usize, clients: usize) -> Result<()
     }
     // Where answers to nobody go; nothing there forwards them.
     stage.server.ip(&["route", "add", "default", "via", CLIENTS])?;
-    stage.client.run("ping", &["-c1", "-W2", SERVER])?;
+    let attach = || -> Result<Steer, Error> {
+        Ok(Steer::attach(&Interface::find(PEER)?.nic(), Mode::Copy)?)
+    };
+    let passing = stage.client.inside(attach)??;
     receive_on(&stage.server, INTERFACE, server)?;
-    receive_on(&stage.client, PEER, clients)
+    receive_on(&stage.client, PEER, clients)?;
+    Ok(passing)
 }
 
 /// Has the packets that arrive at an interface taken in on one processor.

@@ -62,7 +62,7 @@ pub(super) struct Measurement {
 /// Measures in interleaved rounds and prints the table.
 pub(super) fn compare(options: &DemoOptions, interrupt: &Interrupt) -> Result<(), Trouble> {
     let stage = Stage::build(interrupt)?;
-    machines::prepare(&stage, SERVER_CPU, CLIENT_CPU)?;
+    let _passing = machines::prepare(&stage, SERVER_CPU, CLIENT_CPU)?;
     let floods = [Flood::None, Flood::Rate(options.flood_rate), Flood::Unbounded];
     let runs = options.rounds * (BACKENDS.len() * floods.len()) as u32;
     let mut progress = Progress::new(runs * options.seconds);
