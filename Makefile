@@ -16,7 +16,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test interop demo bench-wrk bench-engine bench-syn bench-recovery lint fmt doc clean
+.PHONY: help setup build test interop demo bench-wrk bench-engine bench-connections bench-syn bench-recovery gate lint fmt doc clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,11 +43,17 @@ bench-wrk: setup build ## The README's table: medians of interleaved rounds unde
 bench-engine: ## The engine in one process, beside its stateless limit and smoltcp
 	$(CARGO) run --release -p sidestep-bench --bin bench-engine
 
+bench-connections: ## Ten million connections in one process: bytes and time for each (4.5 GB)
+	$(CARGO) run --release -p sidestep-bench --bin bench-connections
+
 bench-recovery: ## Draw goodput, fairness and windows of simulated transfers: target/bench-recovery/
 	$(CARGO) run --release -p sidestep-bench --bin bench-recovery
 
 bench-syn: ## SYN cookies: a SYN answered in the driver, 24 million guesses refused (root)
 	$(CARGO) run --release -p sidestep-bench --bin bench-syn
+
+gate: ## Fail if requests or handshakes take over 3 % more instructions (UPDATE=1 accepts them)
+	$(CARGO) run --release -p sidestep-bench --bin bench-engine -- gate $(if $(UPDATE),--update)
 
 lint: ## Check formatting, clippy and rustdoc, warnings as errors
 	$(CARGO) fmt --all --check

@@ -1,12 +1,14 @@
-//! Compiles the XDP programs that are measured.
+//! Compiles the XDP programs that are measured, and notes what compiles the rest.
 
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::Command;
 
 use libbpf_cargo::SkeletonBuilder;
 
 fn main() {
+    note_compiler();
     println!("cargo:rerun-if-changed=bpf");
     println!("cargo:rerun-if-changed=../bpf");
     println!("cargo:rerun-if-env-changed=CLANG");
@@ -26,4 +28,12 @@ fn main() {
         .clang_args(arguments)
         .build()
         .unwrap_or_else(|error| panic!("the programs to measure do not build: {error:#}"));
+}
+
+/// Instruction counts are comparable only between programs of the same compiler.
+fn note_compiler() {
+    let rustc = env::var_os("RUSTC").expect("cargo sets this");
+    let version = Command::new(rustc).arg("--version").output().expect("rustc runs");
+    let version = String::from_utf8_lossy(&version.stdout);
+    println!("cargo:rustc-env=BENCH_RUSTC={}", version.trim());
 }

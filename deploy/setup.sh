@@ -1,9 +1,11 @@
 #!/bin/sh
 # Installs what building, testing and demonstrating Sidestep needs on Debian or Ubuntu, and only
 # what is missing. Says what and why, asks nothing, may be run again at any time.
-# Run as root, or as a user who may use sudo. `setup.sh --check` only reports (exit 1 if missing).
+# Run as root, or as a user who may use sudo. `setup.sh --check` only reports (exit 1 if missing);
+# `setup.sh --bench` adds what measuring the engine needs.
 set -eu
 
+also=${1:-}
 RUST_MIN_MINOR=88 # Cargo.toml: rust-version = "1.88"
 
 # package | what shows that it is there (a command, or a file if it has a slash) | why
@@ -21,6 +23,10 @@ iproute2|ip|the lab's namespaces and veth pairs
 ethtool|ethtool|turns offloads off on the lab's client side
 wrk|wrk|the load of the demo and of the end-to-end tests
 curl|curl|fetches and posts files in the end-to-end tests
+LIST
+    [ "$also" = --bench ] || return 0
+    cat <<'LIST'
+valgrind|valgrind|counts the instructions that `make gate` compares
 LIST
 }
 

@@ -63,11 +63,11 @@ fn every_script_is_kept() {
 fn every_script_names_its_rule() {
     for (name, text) in all_scripts() {
         let first = text.lines().next().unwrap_or_default();
-        let cites =
-            text.lines().take(4).any(|line| line.starts_with("//") && line.contains("RFC "));
+        let cited = |line: &str| line.contains("RFC ") || line.contains("draft-ietf-");
+        let cites = text.lines().take(4).any(|line| line.starts_with("//") && cited(line));
         assert!(
             first.starts_with("//") && cites,
-            "{name} does not cite the RFC in its first lines"
+            "{name} does not cite the RFC or draft in its first lines"
         );
     }
 }

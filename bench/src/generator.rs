@@ -1,5 +1,6 @@
 //! The load: many clients behind one [`Device`].
 
+use core::ops::Range;
 use core::time::Duration;
 use std::collections::VecDeque;
 
@@ -7,19 +8,50 @@ use sidestep::device::{Batch, Device, DeviceCounters, Frame, LinkProperties, Poo
 use sidestep::time::Instant;
 use sidestep::wire::tcp::Flags;
 
-use crate::traffic::{self, Fields, PAYLOAD, SERVER_MAC, Seen, Template};
+use crate::traffic::{self, Fields, PAYLOAD, QUIT, SERVER_MAC, Seen, Template};
 
 /// Receives without an answer in between after which the server is taken for dead.
-const PATIENCE: u32 = 10_000;
+const PATIENCE: u32 = 100_000;
 
 /// One client. Sixteen bytes: at a million of them, its own cache misses are the load's greatest
 /// cost.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Client {
     snd_nxt: u32,
     rcv_nxt: u32,
     ts_recent: u32,
     waits: bool,
+    /// It has not acknowledged its last response.
+    owes: bool,
+    /// It has sent its FIN.
+    closing: bool,
+}
+
+/// What a client sends beside requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Syn,
+    Ack,
+    Fin,
+    Quit,
+}
+
+impl Client {
+    /// Forgets the last connection; the next one's numbers go on where that one's ended.
+    fn connects(&mut self) {
+        let snd_nxt = self.snd_nxt;
+        *self = Client { snd_nxt, ..Client::default() };
+    }
+
+    fn has_sent(&mut self, kind: Kind) {
+        self.owes = false;
+        match kind {
+            Kind::Syn | Kind::Ack => return,
+            Kind::Fin => self.closing = true,
+            Kind::Quit => {}
+        }
+        self.snd_nxt = self.snd_nxt.wrapping_add(1);
+    }
 }
 
 /// What the clients do next.
@@ -27,12 +59,12 @@ struct Client {
 enum Phase {
     /// Nothing: as many requests as were asked for are sent.
     Idle,
-    /// Client after client sends a SYN.
-    Connect { next: u32 },
+    /// Client after client sends such a segment.
+    Each { kind: Kind, next: u32, end: u32 },
     /// Requests, this many more.
     Request { left: u64 },
-    /// Client after client acknowledges what it has.
-    Acknowledge { next: u32 },
+    /// Those clients acknowledge that are next in the cycle from here, as many as are left.
+    Acknowledge { at: usize, left: usize },
 }
 
 /// A network interface with clients on the other side, and no network in between: what the server
@@ -60,17 +92,22 @@ pub struct Generator {
     posted: Vec<u32>,
     clock_ms: u32,
     answered: u64,
+    /// Requests since clients last acknowledged without one.
+    unacknowledged: u64,
     opened: u32,
+    closed: u32,
     bare_acks: u64,
     fruitless: u32,
     request: Template,
     ack: Template,
     syn: Template,
+    fin: Template,
+    quit: Template,
 }
 
 #[derive(Debug)]
 enum Reply {
-    Ack(u32),
+    Segment(Kind, u32),
     Packet(Vec<u8>),
 }
 
@@ -84,7 +121,7 @@ impl Generator {
         assert!(!cycle.is_empty() && cycle.iter().all(|&each| each < clients));
         let client = |n: u32| {
             let snd_nxt = n.wrapping_mul(0x9e37_79b9);
-            Client { snd_nxt, rcv_nxt: 0, ts_recent: 0, waits: false }
+            Client { snd_nxt, ..Client::default() }
         };
         let link = LinkProperties {
             mac: SERVER_MAC,
@@ -105,12 +142,16 @@ impl Generator {
             posted: Vec::new(),
             clock_ms: 0,
             answered: 0,
+            unacknowledged: 0,
             opened: 0,
+            closed: 0,
             bare_acks: 0,
             fruitless: 0,
             request: Template::data(&core::array::from_fn::<u8, PAYLOAD, _>(|n| n as u8)),
             ack: Template::data(&[]),
             syn: Template::syn(),
+            fin: Template::fin(),
+            quit: Template::data(&[QUIT]),
         }
     }
 
@@ -119,7 +160,7 @@ impl Generator {
     #[must_use]
     pub fn reflected(mut self) -> Generator {
         self.reflected = true;
-        self.opened = self.clients.len() as u32;
+        self.opened = self.clients();
         self
     }
 
@@ -128,21 +169,48 @@ impl Generator {
         self.clock_ms = now.millis() as u32;
     }
 
-    /// Has all clients connect.
-    pub fn connect(&mut self) {
+    /// Clients there are.
+    pub fn clients(&self) -> u32 {
+        self.clients.len() as u32
+    }
+
+    /// Has these clients connect.
+    pub fn connect(&mut self, clients: Range<u32>) {
+        self.opened = if self.reflected { clients.end } else { 0 };
+        self.each(Kind::Syn, clients);
+    }
+
+    /// Has these clients close their connections: they send FIN, and acknowledge the server's.
+    pub fn close(&mut self, clients: Range<u32>) {
+        self.closed = 0;
+        self.each(Kind::Fin, clients);
+    }
+
+    /// Has these clients ask the server to close, with a request of the one byte [`QUIT`].
+    pub fn quit(&mut self, clients: Range<u32>) {
+        self.closed = 0;
+        self.each(Kind::Quit, clients);
+    }
+
+    fn each(&mut self, kind: Kind, Range { start, end }: Range<u32>) {
         if !self.reflected {
-            self.phase = Phase::Connect { next: 0 };
+            self.phase = Phase::Each { kind, next: start, end };
         }
     }
 
     /// Has the clients send `requests` requests in all.
     pub fn request(&mut self, requests: u64) {
+        self.unacknowledged += requests;
         self.phase = Phase::Request { left: requests };
     }
 
     /// Has all clients acknowledge what they have received.
     pub fn acknowledge(&mut self) {
-        self.phase = if self.reflected { Phase::Idle } else { Phase::Acknowledge { next: 0 } };
+        let len = self.cycle.len();
+        let recent = core::mem::take(&mut self.unacknowledged).min(len as u64) as usize;
+        let at = (self.at + len - recent) % len;
+        self.phase =
+            if self.reflected { Phase::Idle } else { Phase::Acknowledge { at, left: recent } };
     }
 
     /// Whether everything asked for is sent.
@@ -156,9 +224,14 @@ impl Generator {
         self.answered
     }
 
-    /// Clients that are connected.
+    /// Clients that have connected since they were last asked to.
     pub fn opened(&self) -> u32 {
         self.opened
+    }
+
+    /// Clients that have the server's FIN, since they were last asked to close.
+    pub fn closed(&self) -> u32 {
+        self.closed
     }
 
     /// Segments received that carried nothing.
@@ -189,7 +262,7 @@ impl Generator {
             && let Some(reply) = self.replies.pop_front()
         {
             let done = match &reply {
-                Reply::Ack(client) => self.put(&self.ack, *client, batch),
+                Reply::Segment(kind, client) => self.put_kind(*kind, *client, batch),
                 Reply::Packet(packet) => self.put_packet(packet, batch),
             };
             if !done {
@@ -224,29 +297,43 @@ impl Generator {
         self.phase = if left == 0 { Phase::Idle } else { Phase::Request { left } };
     }
 
-    /// Client after client sends a segment; the first that has not yet is returned.
-    fn send_each(&mut self, template: &Template, mut next: u32, batch: &mut Batch) -> u32 {
+    fn put_kind(&mut self, kind: Kind, client: u32, batch: &mut Batch) -> bool {
+        if kind == Kind::Syn {
+            self.clients[client as usize].connects();
+        }
+        let template = match kind {
+            Kind::Syn => &self.syn,
+            Kind::Ack => &self.ack,
+            Kind::Fin => &self.fin,
+            Kind::Quit => &self.quit,
+        };
+        let done = self.put(template, client, batch);
+        if done {
+            self.clients[client as usize].has_sent(kind);
+        }
+        done
+    }
+
+    fn send_each(&mut self, kind: Kind, mut next: u32, end: u32, batch: &mut Batch) {
         for _ in 0..batch.room().min(self.per_turn) {
-            if next as usize == self.clients.len() || !self.put(template, next, batch) {
+            if next == end || !self.put_kind(kind, next, batch) {
                 break;
             }
             next += 1;
         }
-        next
+        self.phase = if next == end { Phase::Idle } else { Phase::Each { kind, next, end } };
     }
 
-    fn connect_more(&mut self, next: u32, batch: &mut Batch) {
-        let syn = self.syn.clone();
-        let next = self.send_each(&syn, next, batch);
-        let all = next as usize == self.clients.len();
-        self.phase = if all { Phase::Idle } else { Phase::Connect { next } };
-    }
-
-    fn acknowledge_more(&mut self, next: u32, batch: &mut Batch) {
-        let ack = self.ack.clone();
-        let next = self.send_each(&ack, next, batch);
-        let all = next as usize == self.clients.len();
-        self.phase = if all { Phase::Idle } else { Phase::Acknowledge { next } };
+    fn acknowledge_more(&mut self, mut at: usize, mut left: usize, batch: &mut Batch) {
+        for _ in 0..left.min(batch.room()).min(self.per_turn) {
+            let client = self.cycle[at];
+            if self.clients[client as usize].owes && !self.put_kind(Kind::Ack, client, batch) {
+                break;
+            }
+            at = if at + 1 == self.cycle.len() { 0 } else { at + 1 };
+            left -= 1;
+        }
+        self.phase = if left == 0 { Phase::Idle } else { Phase::Acknowledge { at, left } };
     }
 
     /// A client receives a segment.
@@ -262,6 +349,7 @@ impl Generator {
             let right = client.waits && seen.seq == client.rcv_nxt && ack == client.snd_nxt;
             assert!(right, "{seen:?} is no answer to {client:?}");
             client.waits = false;
+            client.owes = true;
             client.rcv_nxt = client.rcv_nxt.wrapping_add(PAYLOAD as u32);
             self.answered += 1;
             self.fruitless = 0;
@@ -279,12 +367,30 @@ impl Generator {
             assert_eq!(seen.ack, client.snd_nxt, "SYN-ACK {seen:?}");
             self.opened += 1;
             self.fruitless = 0;
-            self.replies.push_back(Reply::Ack(seen.client));
+            self.replies.push_back(Reply::Segment(Kind::Ack, seen.client));
             return;
         }
-        let bare = seen.flags == Flags::ACK && seen.payload == 0 && seen.seq == client.rcv_nxt;
-        assert!(bare, "{seen:?} is not what {client:?} expects");
-        self.bare_acks += 1;
+        if seen.flags.contains(Flags::FIN) {
+            return self.take_fin(seen);
+        }
+        let bare = seen.flags == Flags::ACK && seen.payload == 0;
+        match client.rcv_nxt.wrapping_sub(seen.seq) {
+            0 if bare => self.bare_acks += 1,
+            // RFC 9293 section 3.8.4: a keep-alive, and the answer to it.
+            1 if bare => self.replies.push_back(Reply::Segment(Kind::Ack, seen.client)),
+            _ => panic!("{seen:?} is not what {client:?} expects"),
+        }
+    }
+
+    fn take_fin(&mut self, seen: &Seen) {
+        let client = &mut self.clients[seen.client as usize];
+        let right = seen.payload == 0 && seen.seq == client.rcv_nxt && seen.ack == client.snd_nxt;
+        assert!(right, "{seen:?} does not end what {client:?} has");
+        client.rcv_nxt = client.rcv_nxt.wrapping_add(1);
+        self.closed += 1;
+        self.fruitless = 0;
+        let kind = if client.closing { Kind::Ack } else { Kind::Fin };
+        self.replies.push_back(Reply::Segment(kind, seen.client));
     }
 }
 
@@ -308,8 +414,8 @@ impl Device for Generator {
         match self.phase {
             Phase::Idle => {}
             Phase::Request { left } => self.send_requests(left, batch),
-            Phase::Connect { next } => self.connect_more(next, batch),
-            Phase::Acknowledge { next } => self.acknowledge_more(next, batch),
+            Phase::Each { kind, next, end } => self.send_each(kind, next, end, batch),
+            Phase::Acknowledge { at, left } => self.acknowledge_more(at, left, batch),
         }
         if batch.frames().is_empty() {
             self.fruitless += 1;

@@ -5,6 +5,8 @@
 //! it beside Sidestep and other stacks, all driven by the same [`Generator`].
 
 pub mod contender;
+pub mod counting;
+pub mod crowd;
 pub mod generator;
 pub mod order;
 pub mod spread;

@@ -1,6 +1,15 @@
-//! Medians, and how far single measurements lie from them.
+//! Medians, how far single measurements lie from them, and the clock that they are taken with.
 
 use core::fmt;
+use core::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// What this thread has had of its processor: others may want it too, and that is not our time.
+pub fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
 
 /// The median of some measurements, the smallest and the largest.
 #[derive(Clone, Copy, Debug, PartialEq)]

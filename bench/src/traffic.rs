@@ -10,6 +10,8 @@ use sidestep::wire::{Addr, DEFAULT_HOP_LIMIT, Link, Mac, Seq};
 
 /// Bytes of a request, and of a response.
 pub const PAYLOAD: usize = 100;
+/// The first byte of what asks the server to close.
+pub const QUIT: u8 = b'q';
 /// Hardware address of the server.
 pub const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 /// Hardware address of everybody else: the router before the server.
@@ -57,6 +59,11 @@ impl Template {
     pub fn data(payload: &[u8]) -> Template {
         let flags = if payload.is_empty() { Flags::ACK } else { Flags::ACK | Flags::PSH };
         Template::new(flags, Options::timestamps(0, 0), payload)
+    }
+
+    /// A FIN.
+    pub fn fin() -> Template {
+        Template::new(Flags::ACK | Flags::FIN, Options::timestamps(0, 0), &[])
     }
 
     /// A SYN with the options of a Linux client.
@@ -221,7 +228,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_whole_and_says_what_it_should() {
-        for template in [Template::data(&[7; PAYLOAD]), Template::data(&[]), Template::syn()] {
+        let data = [Template::data(&[7; PAYLOAD]), Template::data(&[])];
+        for template in data.into_iter().chain([Template::syn(), Template::fin()]) {
             let mut packet = vec![0; template.len()];
             template.write(&mut packet, &FIELDS);
             let parsed = parse(&packet, Checks::FULL);

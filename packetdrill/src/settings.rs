@@ -130,6 +130,7 @@ impl Settings {
             "tcp_keepalive_time" => self.keep_alive_idle = seconds,
             "tcp_keepalive_intvl" => tcp.keep_alive_interval = seconds,
             "tcp_keepalive_probes" => tcp.keep_alive_probes = value.min(255) as u8,
+            "net.sidestep.pacing" => tcp.pacing = value != 0,
             "net.sidestep.delayed_ack_ms" => tcp.delayed_ack = millis,
             "net.sidestep.rto_initial_ms" => tcp.rto_initial = millis,
             "net.sidestep.rto_min_ms" => tcp.rto_min = millis,

@@ -25,6 +25,7 @@ pub(crate) struct TcpSettings {
     user_timeout: Option<Span>,
     #[serde(deserialize_with = "text")]
     keep_alive: Option<Span>,
+    pacing: Option<bool>,
     receive_buffer: Option<u32>,
     send_buffer: Option<u32>,
 }
@@ -46,6 +47,7 @@ impl TcpSettings {
             receive_buffer: self.receive_buffer.unwrap_or(default.receive_buffer),
             send_buffer: self.send_buffer.unwrap_or(default.send_buffer),
             congestion: congestion.unwrap_or(default.congestion),
+            pacing: self.pacing.unwrap_or(default.pacing),
             ecn: ecn.unwrap_or(default.ecn),
             ..default
         }

@@ -74,7 +74,7 @@ pub(super) const NONE: u32 = u32::MAX;
 pub(super) struct Inner {
     memory: Memory,
     meta: Box<[Meta]>,
-    first: u32,
+    pub(super) first: u32,
     pub(super) shift: u32,
     reserve: u32,
     data_floor: u32,

@@ -118,6 +118,11 @@ impl Pool {
         self.slice(at.0, meta.start.get(), meta.len.get())
     }
 
+    /// Position of a queued frame among all of the pool.
+    pub(crate) fn position_of(&self, at: FrameRef) -> usize {
+        (at.0 - self.0.first) as usize
+    }
+
     /// Length of the view of a queued frame.
     #[inline]
     pub(crate) fn queued_len(&self, at: FrameRef) -> u32 {

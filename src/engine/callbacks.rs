@@ -87,10 +87,15 @@ impl<A: App, D: Device> Engine<A, D> {
         self.slots.at(index).pending -= Pending::LISTED;
         self.run_callbacks(index);
         let slot = self.slots.at(index);
+        let mut held = None;
         if slot.over.is_none() {
-            if slot.output(&mut self.io) == Sent::Blocked {
-                slot.pending |= Pending::LISTED;
-                self.blocked.push(index);
+            match slot.output(&mut self.io) {
+                Sent::All => {}
+                Sent::Blocked => {
+                    slot.pending |= Pending::LISTED;
+                    self.blocked.push(index);
+                }
+                Sent::Held(until) => held = Some(until),
             }
             let all_read = slot.inbox.queue.is_empty() || slot.app.is_none();
             if slot.tcb.state == State::TimeWait && all_read {
@@ -100,7 +105,7 @@ impl<A: App, D: Device> Engine<A, D> {
         if slot.over.is_some() {
             return self.end(index);
         }
-        schedule(slot, index, &mut self.wheel);
+        schedule(slot, index, held, &mut self.wheel);
         if slot.outbox.wants_space
             && slot.outbox.bytes() == 0
             && !slot.pending.contains(Pending::STARVED)
@@ -235,6 +240,8 @@ impl<A: App, D: Device> Engine<A, D> {
         if let Some(recovery) = slot.recovery.take() {
             self.io.recoveries.remove(recovery);
         }
+        slot.forget_validation(&mut self.io);
+        slot.forget_pace(&mut self.io);
         if slot.tcb.state == State::TimeWait && matches!(why, Close::Finished | Close::Aborted) {
             self.enter_time_wait(index, &slot, hash);
         } else {

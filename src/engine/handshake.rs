@@ -387,6 +387,7 @@ pub(super) fn new_slot<C>(tcb: Tcb, flow: Flow, hop: Hop, id: ConnId, role: Role
         out_of_order_frames: 0,
         duplicate: None,
         recovery: None,
+        validation: None,
         pending: Pending::default(),
         armed_at: Tick(0),
         timer_at: Tick(0),

@@ -12,8 +12,10 @@ use super::flow::{Flow, Hop};
 use super::flow_hash::FlowHash;
 use super::reassembly::Reassembly;
 use super::rows::Rows;
+use super::samples::Samples;
 use super::slab::Slab;
 use crate::device::{Class, Device, Frame, Pool};
+use crate::tcp::validation::Validation;
 use crate::tcp::{Accurate, LocalOffer, Own, Recovery, Settings};
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, Headers, Options};
@@ -58,6 +60,11 @@ pub(crate) struct Io<D> {
     offer_v6: LocalOffer,
     /// State of the connections that miss segments.
     pub(crate) recoveries: Slab<Recovery>,
+    /// State of the connections with large congestion windows.
+    pub(crate) validations: Slab<Validation>,
+    pub(crate) samples: Samples,
+    /// When the next segment of each paced connection may leave.
+    pub(crate) departures: Rows<Instant>,
     pub(crate) own: Rows<Own>,
     /// The counters of connections with AccECN.
     pub(crate) accurate: Rows<Accurate>,
@@ -82,7 +89,7 @@ impl<D: Device> Io<D> {
     ) -> Io<D> {
         let link = device.link();
         let mtu = link.mtu.min(max_packet(device.pool()));
-        Io {
+        let mut io = Io {
             pool: device.pool().clone(),
             counters: Counters::new(),
             locals,
@@ -94,6 +101,9 @@ impl<D: Device> Io<D> {
             offer_v6: LocalOffer::new(&settings.config, mtu, false),
             settings,
             recoveries: Slab::new(limits.connections),
+            validations: Slab::new(limits.connections),
+            samples: Samples::default(),
+            departures: Rows::new(limits.connections),
             own: Rows::new(limits.connections),
             accurate: Rows::new(limits.connections),
             reassembly: Reassembly::new(limits.out_of_order, device.pool()),
@@ -102,7 +112,9 @@ impl<D: Device> Io<D> {
             replies_since: Instant::ZERO,
             draw: SipHasher24::new_with_key(key),
             device,
-        }
+        };
+        io.samples.prepare(&io.settings, &io.pool);
+        io
     }
 
     /// Takes other settings; what we offer from now on follows.
@@ -111,6 +123,7 @@ impl<D: Device> Io<D> {
         self.offer_v4 = LocalOffer::new(&settings.config, mtu, true);
         self.offer_v6 = LocalOffer::new(&settings.config, mtu, false);
         self.settings = settings;
+        self.samples.prepare(&self.settings, &self.pool);
     }
 
     /// Whether a received payload may stay in its frame. What waits behind it in the batch counts

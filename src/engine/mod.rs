@@ -14,8 +14,11 @@
 //! | `reassembly` | segments that come before their turn |
 //! | `pressure` | who must go when frames are scarce |
 //! | `scoreboard` | which segments the peer has, which are lost |
+//! | `samples` | what an ACK tells of the path |
+//! | `pacing` | when the next segment may leave |
 //! | `ecn` | explicit congestion notification |
 //! | `strays` | segments that came to the wrong core |
+//! | `validation` | what a congestion window is worth that isn't used |
 //! | `send` | from a connection's queue to the device |
 //! | `timers` | what is due |
 //! | `connect` | connections that we open |
@@ -47,6 +50,7 @@ mod io;
 mod link_local;
 mod neighbours;
 mod own;
+mod pacing;
 mod path_mtu;
 mod path_probe;
 mod paths;
@@ -54,6 +58,7 @@ mod pressure;
 mod reassembly;
 mod reconfigure;
 mod rows;
+mod samples;
 mod scoreboard;
 mod segments;
 mod send;
@@ -64,6 +69,7 @@ mod time_wait_table;
 mod timers;
 mod turn;
 mod undo;
+mod validation;
 pub(crate) mod wheel;
 
 pub use config::{CookieConfig, EngineConfig, Limits, Listen, LocalAddress, Overflow, SynCookies};

@@ -201,6 +201,7 @@ impl<C> Slot<C> {
         let piece = before.some().map_or(queue.front(), |before| io.pool.next(before));
         io.pool.set_marks(piece, marks);
         io.pool.set_sent_at(piece, sent_at);
+        io.copy_snapshot(at, piece);
         Some(piece)
     }
 }

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::counters::Counter;
 use super::io::Io;
+use super::send::Sent as Sending;
 use super::slots::Slot;
 use super::undo::Progress;
 use crate::device::{Device, Frame, FrameRef, Marks, Place, Pool};
@@ -122,6 +123,9 @@ impl<C> Slot<C> {
                 return;
             }
             if Seq(io.pool.seq(here)).at_or_after(left) && !marks.contains(Marks::SACKED) {
+                if self.tcb.has(Facts::SAMPLED) {
+                    self.sample_delivered(here, io);
+                }
                 recovery.arrived(&sent, len, &mut self.tcb, io.now);
                 recovery.sacked += len;
                 recovery.sacked_segments += 1;
@@ -138,23 +142,28 @@ impl<C> Slot<C> {
     fn find_losses<D>(&mut self, recovery: &mut Recovery, io: &mut Io<D>) {
         let window = recovery.window_us(&self.tcb);
         let (mut wait_us, mut too_long, mut congestion) = (0, false, false);
-        let mut at = self.outbox.in_flight.front();
+        let (mut at, mut adjacent) = (self.outbox.in_flight.front(), false);
         while let Some(here) = at.some() {
             let (sent, len, marks) = sent(&io.pool, here);
             if !marks.intersects(Marks::SACKED | Marks::LOST) {
                 match recovery.judge(&sent, window, io.now) {
                     Loss::Lost => {
-                        io.pool.set_marks(here, marks | Marks::LOST);
                         recovery.lost += len;
                         recovery.newly_lost = true;
                         // What is too long for the path says nothing of its load.
-                        too_long |= len > u32::from(self.tcb.snd_mss);
-                        congestion |= len <= u32::from(self.tcb.snd_mss);
+                        if len > u32::from(self.tcb.snd_mss) {
+                            too_long = true;
+                        } else {
+                            congestion = true;
+                            self.begin_recovery(recovery, io);
+                        }
+                        self.mark_lost(here, marks, adjacent, io);
                     }
                     Loss::In(us) => wait_us = wait_us.max(us),
                     Loss::Unknown => {}
                 }
             }
+            adjacent = io.pool.marks(here).contains(Marks::LOST);
             at = io.pool.next(here);
         }
         self.tcb.facts.set(Facts::REORDER_ARMED, wait_us > 0);
@@ -165,9 +174,26 @@ impl<C> Slot<C> {
         let recovering = self.tcb.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT);
         if recovery.lost > 0 && !recovering && too_long && !congestion {
             self.tcb.repair_without_reduction();
-        } else if recovery.lost > 0 && !recovering {
-            io.counters.inc(Counter::FastRetransmits);
-            recovery.begin(self.outbox.in_flight.bytes(), &mut self.tcb);
+        } else if recovery.lost > 0 {
+            self.begin_recovery(recovery, io);
+        }
+    }
+
+    /// Something is lost: fast recovery begins, if it isn't on already.
+    fn begin_recovery<D>(&mut self, recovery: &mut Recovery, io: &mut Io<D>) {
+        if self.tcb.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT) {
+            return;
+        }
+        io.counters.inc(Counter::FastRetransmits);
+        let in_flight = self.outbox.in_flight.bytes();
+        let used = self.used_window(in_flight, io);
+        recovery.begin(in_flight, used, &mut self.tcb);
+    }
+
+    fn mark_lost<D>(&mut self, at: FrameRef, marks: Marks, adjacent: bool, io: &Io<D>) {
+        io.pool.set_marks(at, marks | Marks::LOST);
+        if self.tcb.has(Facts::SAMPLED) {
+            self.sample_lost(at, adjacent, io);
         }
     }
 
@@ -199,7 +225,7 @@ impl<C> Slot<C> {
         let reneged = io.pool.marks(first).contains(Marks::SACKED);
         let window = recovery.window_before_us(&self.tcb);
         (recovery.sacked, recovery.sacked_segments, recovery.lost) = (0, 0, 0);
-        let mut at = first;
+        let (mut at, mut adjacent) = (first, false);
         while let Some(here) = at.some() {
             let (sent, len, mut marks) = sent(&io.pool, here);
             if reneged {
@@ -209,10 +235,14 @@ impl<C> Slot<C> {
             if marks.contains(Marks::SACKED) {
                 recovery.sacked += len;
                 recovery.sacked_segments += 1;
-            } else if overdue || reneged || marks.contains(Marks::LOST) {
-                marks |= Marks::LOST;
+            } else if marks.contains(Marks::LOST) {
                 recovery.lost += len;
+            } else if overdue || reneged {
+                recovery.lost += len;
+                self.mark_lost(here, marks, adjacent, io);
+                marks |= Marks::LOST;
             }
+            adjacent = marks.contains(Marks::LOST);
             io.pool.set_marks(here, marks);
             at = io.pool.next(here);
         }
@@ -222,28 +252,30 @@ impl<C> Slot<C> {
         true
     }
 
-    /// Sends lost segments again while the congestion window allows. False if the device has no
-    /// room.
-    pub(super) fn send_lost<D: Device>(&mut self, io: &mut Io<D>) -> bool {
-        let Some(index) = self.recovery else { return true };
+    /// Sends lost segments again while the congestion window and the pace allow.
+    pub(super) fn send_lost<D: Device>(&mut self, io: &mut Io<D>) -> Sending {
+        let Some(index) = self.recovery else { return Sending::All };
         loop {
-            let Some(recovery) = io.recoveries.get(index).copied() else { return true };
+            let Some(recovery) = io.recoveries.get(index).copied() else { return Sending::All };
             if recovery.lost == 0 {
-                return true;
+                return Sending::All;
             }
-            let Some(at) = self.first_lost(&io.pool) else { return true };
-            let Some(at) = self.cut_to_segment(at, io) else { return true };
+            let Some(at) = self.first_lost(&io.pool) else { return Sending::All };
+            let Some(at) = self.cut_to_segment(at, io) else { return Sending::All };
             let len = io.pool.queued_len(at);
             let pipe = self.outbox.in_flight.bytes().saturating_sub(recovery.left());
             if pipe > 0 && pipe + len > self.tcb.cwnd() {
-                self.tcb.facts |= Facts::CWND_LIMITED;
-                return true;
+                self.tcb.limited_by_cwnd();
+                return Sending::All;
             }
             if io.pool.is_posted(at) {
-                return true;
+                return Sending::All;
+            }
+            if let Some(until) = self.held_until(io) {
+                return Sending::Held(until);
             }
             if !self.send_again(at, io) {
-                return false;
+                return Sending::Blocked;
             }
         }
     }
@@ -278,6 +310,8 @@ impl<C> Slot<C> {
         io.pool.set_sent_at(at, io.now.micros32());
         let marks = io.pool.marks(at);
         io.pool.set_marks(at, (marks | Marks::RETRANSMITTED) - Marks::LOST);
+        let pipe = self.pipe(io);
+        self.departed(at, len as u32, pipe, io);
         if let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get_mut(index)) {
             if marks.contains(Marks::LOST) {
                 recovery.lost -= len as u32;

@@ -76,7 +76,10 @@ impl<A: App, D: Device> Engine<A, D> {
             slot.hop = hop;
         }
         if outcome.acked > 0 {
+            slot.sample_round_trip(io);
+            slot.sample_acknowledged(io);
             slot.note_acknowledged(io);
+            slot.note_use(outcome.acked, io);
         }
         slot.acknowledged(outcome.acked, io);
         if slot.tcb.has(Facts::SACK) {
@@ -84,6 +87,7 @@ impl<A: App, D: Device> Engine<A, D> {
         } else {
             slot.plain_ack_arrives(segment, &outcome, io);
         }
+        slot.finish_sample(io);
         if let Some(before) = before {
             slot.marks_arrive(segment, &outcome, before, io);
         }
@@ -145,6 +149,10 @@ impl<C> Slot<C> {
     ) {
         self.hop = hop;
         let outcome = self.tcb.predicted_arrives(segment, &io.settings, io.now);
+        if outcome.acked > 0 {
+            self.sample_round_trip(io);
+            self.note_use(outcome.acked, io);
+        }
         self.acknowledged(outcome.acked, io);
         if segment.payload_len == 0 {
             return io.pool.release(frame);

@@ -8,6 +8,7 @@ use crate::app::split_frame;
 use crate::device::{Class, Device, FrameRef, Marks, Place};
 use crate::tcp::output::{Next, Unsent};
 use crate::tcp::{Facts, LocalOffer, State};
+use crate::time::Tick;
 use crate::wire::Seq;
 use crate::wire::tcp::{Flags, Options};
 
@@ -17,6 +18,8 @@ pub(crate) enum Sent {
     All,
     /// The device had no room: try again next turn.
     Blocked,
+    /// It is too early for the rest: try again then.
+    Held(Tick),
 }
 
 impl<C> Slot<C> {
@@ -38,7 +41,7 @@ impl<C> Slot<C> {
         if !usual {
             return false;
         }
-        self.tcb.before_sending(io.now);
+        self.restart_if_idle(io);
         while let Some(at) = self.outbox.queue.front().some() {
             let len = io.pool.queued_len(at);
             if !self.tcb.has_room_for(len) || io.pool.is_posted(at) || io.device.room() == 0 {
@@ -64,9 +67,9 @@ impl<C> Slot<C> {
     }
 
     fn output_any<D: Device>(&mut self, io: &mut Io<D>) -> Sent {
-        let mut result = Sent::All;
         if !self.outbox.queue.is_empty() {
-            self.tcb.before_sending(io.now);
+            self.restart_if_idle(io);
+            self.restart_samples(io);
         }
         // Segments with payload have no space for blocks.
         let report_first = !self.outbox.queue.is_empty() || !self.outbox.in_flight.is_empty();
@@ -74,13 +77,17 @@ impl<C> Slot<C> {
         if report_first && self.tcb.has(Facts::ACK_NOW) {
             self.acknowledge(io);
         }
-        if !self.repair(io) {
-            result = Sent::Blocked;
-        }
+        let mut result = self.repair(io);
         if self.tcb.has(Facts::OWN) {
             self.send_path_probe(io);
         }
         while let Some(next) = self.next_segment(io).filter(|_| !self.is_held(io)) {
+            if next.len > 0
+                && let Some(at) = self.held_until(io)
+            {
+                result = Sent::Held(at);
+                break;
+            }
             if !self.transmit(&next, io) {
                 result = blocked_by(io);
                 break;
@@ -91,6 +98,7 @@ impl<C> Slot<C> {
             self.tcb.delay_ack();
             result = blocked_by(io);
         }
+        self.note_application_limited(io);
         let waiting = !self.outbox.queue.is_empty();
         self.tcb.settle(waiting, &io.settings, io.now);
         if !waiting && self.tcb.has(Facts::TAIL) {
@@ -168,6 +176,8 @@ impl<C> Slot<C> {
             if next.again {
                 io.pool.set_marks(at, Marks::RETRANSMITTED);
             }
+            let pipe = self.outbox.in_flight.bytes() - next.len;
+            self.departed(at, next.len, pipe, io);
         } else {
             queue.insert_after(&io.pool, FrameRef::NONE, frame, SENDING);
         }

@@ -1,5 +1,22 @@
 //! Entries found by index, with a free list and a named maximum.
 
+use core::num::NonZeroU32;
+
+/// An index in four bytes, `None` included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Handle(NonZeroU32);
+
+impl Handle {
+    /// `None` for the one index that no table has.
+    pub(crate) fn new(index: u32) -> Option<Handle> {
+        NonZeroU32::new(index.wrapping_add(1)).map(Handle)
+    }
+
+    pub(crate) fn index(self) -> u32 {
+        self.0.get() - 1
+    }
+}
+
 /// A bounded table whose entries keep their index while they live. All operations are O(1).
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
@@ -82,6 +99,14 @@ impl<T> Slab<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_handle_takes_four_bytes_and_keeps_its_index() {
+        assert_eq!(size_of::<Option<Handle>>(), 4);
+        for index in [0, 1, u32::MAX - 1] {
+            assert_eq!(Handle::new(index).map(Handle::index), Some(index));
+        }
+    }
 
     #[test]
     fn indices_are_used_again_and_the_limit_holds() {

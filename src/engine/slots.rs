@@ -3,6 +3,7 @@
 use bitflags::bitflags;
 
 use super::flow::{Flow, Hop};
+use super::slab::Handle;
 use crate::app::{Close, ConnId, CoreId, Inbox, Outbox, Role};
 use crate::device::FrameQueue;
 use crate::tcp::Tcb;
@@ -61,6 +62,8 @@ pub(crate) struct Slot<C> {
     pub(crate) duplicate: Option<(Seq, Seq)>,
     /// Index of the recovery state, while segments of ours are missing.
     pub(crate) recovery: Option<u32>,
+    /// How much of the congestion window is used, while it is a large one.
+    pub(crate) validation: Option<Handle>,
     pub(crate) pending: Pending,
     /// When the wheel will look at the connection: perhaps earlier than anything is due.
     pub(crate) armed_at: Tick,
@@ -200,6 +203,7 @@ mod tests {
             out_of_order_frames: 0,
             duplicate: None,
             recovery: None,
+            validation: None,
             pending: Pending::default(),
             armed_at: Tick(0),
             timer_at: Tick(0),

@@ -8,6 +8,7 @@ use super::wheel::Wheel;
 use crate::app::{App, Close};
 use crate::device::Device;
 use crate::tcp::{Expiry, Facts};
+use crate::time::Tick;
 
 impl<A: App, D: Device> Engine<A, D> {
     /// Fires what is due, up to the budget of a turn; the rest comes in the next one.
@@ -60,6 +61,7 @@ impl<A: App, D: Device> Engine<A, D> {
             Expiry::Retransmit { first, forward } => {
                 slot.pending.set(Pending::STALLED, slot.tcb.reaches_r1());
                 io.counters.inc(Counter::RetransmissionTimeouts);
+                slot.validate_anew(io);
                 self.path_timed_out(index);
                 let (io, slot) = (&mut self.io, self.slots.at(index));
                 slot.timed_out(first, forward, io);
@@ -103,11 +105,14 @@ impl<C> Slot<C> {
     }
 }
 
-/// Arms the wheel for the connection's earliest deadline. A wheel armed too early is left alone: it
-/// finds nothing due, and is armed anew. Most deadlines are moved away many times before they are
-/// due.
-pub(super) fn schedule<C>(slot: &mut Slot<C>, index: u32, wheel: &mut Wheel) {
+/// Arms the wheel for the connection's earliest deadline, or until when it is `held`. A wheel armed
+/// too early is left alone: it finds nothing due, and is armed anew. Most deadlines are moved away
+/// many times before they are due.
+pub(super) fn schedule<C>(slot: &mut Slot<C>, index: u32, held: Option<Tick>, wheel: &mut Wheel) {
     let mut first = slot.tcb.next_deadline();
+    if let Some(held) = held {
+        first = Some(first.map_or(held, |at| at.min(held)));
+    }
     if slot.pending.contains(Pending::APP_TIMER) {
         first = Some(first.map_or(slot.timer_at, |at| at.min(slot.timer_at)));
     }

@@ -3,6 +3,7 @@
 
 use super::counters::Counter;
 use super::io::{Fields, Io};
+use super::send::Sent;
 use super::slots::Slot;
 use crate::device::{Device, FrameQueue, Marks, Place};
 use crate::tcp::congestion::CongestionControl;
@@ -61,22 +62,22 @@ impl<C> Slot<C> {
         outbox.in_flight = kept;
     }
 
-    /// Sends again what is lost, or what F-RTO wants sent instead. False if the device has no room.
-    pub(super) fn repair<D: Device>(&mut self, io: &mut Io<D>) -> bool {
+    /// Sends again what is lost, or what F-RTO wants sent instead.
+    pub(super) fn repair<D: Device>(&mut self, io: &mut Io<D>) -> Sent {
         let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get(index)) else {
-            return true;
+            return Sent::All;
         };
         let allowance = recovery.episode.and_then(|episode| episode.allowance());
         if recovery.resend && !self.resend_first(io) {
-            return false;
+            return Sent::Blocked;
         }
         match allowance {
             None if self.tcb.has(Facts::SACK) => self.send_lost(io),
-            None => true,
+            None => Sent::All,
             Some(0) => {
                 // What waits, waits for the window of one segment.
-                self.tcb.facts |= Facts::CWND_LIMITED;
-                true
+                self.tcb.limited_by_cwnd();
+                Sent::All
             }
             Some(segments) => self.send_new(segments, io),
         }
@@ -105,7 +106,7 @@ impl<C> Slot<C> {
 
     /// F-RTO step 2 (b): new segments, whatever the congestion window says. Without any the timeout
     /// counts as real.
-    fn send_new<D: Device>(&mut self, segments: u8, io: &mut Io<D>) -> bool {
+    fn send_new<D: Device>(&mut self, segments: u8, io: &mut Io<D>) -> Sent {
         let mut sent = 0;
         while sent < segments {
             self.tcb.facts |= Facts::OVERRIDE;
@@ -117,18 +118,18 @@ impl<C> Slot<C> {
             sent += 1;
         }
         self.tcb.facts -= Facts::OVERRIDE;
-        let Some(index) = self.recovery else { return true };
-        let Some(mut recovery) = io.recoveries.get(index).copied() else { return true };
+        let Some(index) = self.recovery else { return Sent::All };
+        let Some(mut recovery) = io.recoveries.get(index).copied() else { return Sent::All };
         if sent > 0 {
             if let Some(episode) = &mut recovery.episode {
                 episode.went_forward();
             }
             self.keep(index, recovery, io);
-            return true;
+            return Sent::All;
         }
         self.send_old(&mut recovery, io);
         self.keep(index, recovery, io);
-        !self.tcb.has(Facts::SACK) || self.send_lost(io)
+        if self.tcb.has(Facts::SACK) { self.send_lost(io) } else { Sent::All }
     }
 
     /// The timeout was real, for all F-RTO can tell: goes on as after any (RFC 5682 section 2.1).

@@ -179,11 +179,17 @@ impl Scenario {
         let cookies = |host| self.simulation.engine(host).counters().get(Counter::SynCookiesSent);
         let forgotten = match self.hosts.iter().any(|host| cookies(*host) > 0) {
             // A client that waits to be spoken to, and whose ACK was lost with the cookie in it:
-            // the server knows nothing of it (RFC 4987 section 3.6).
-            true => summary.closes[Close::TimedOut as usize],
+            // the server knows nothing of it (RFC 4987 section 3.6), and says so to a keep-alive.
+            true => {
+                let [timed_out, reset] = [Close::TimedOut, Close::Reset];
+                summary.closes[timed_out as usize] + summary.closes[reset as usize]
+            }
             false => 0,
         };
-        let others = others - forgotten;
+        // Where a dozen frames serve a dozen connections, one may be given up for the others
+        // (RFC 6429), which its peer sees as a reset.
+        let given_up = summary.closes[Close::NoResources as usize];
+        let others = others.saturating_sub(forgotten + 2 * given_up);
         if self.mild && others > 0 {
             let what = format!("a mild network, and seed {} ends so: {summary:?}", self.seed);
             return Err(Violation::Unfinished { now: self.simulation.now(), what });
@@ -338,6 +344,7 @@ impl World {
         // Not drawn: what a seed draws otherwise stays what it was.
         let choice = (self.limits.seed >> (8 * index)) as usize % Algorithm::ALL.len();
         engine.tcp.congestion = Algorithm::ALL[choice];
+        engine.tcp.pacing = (self.limits.seed >> (32 + 8 * index)).is_multiple_of(4);
         let choice = (self.limits.seed >> (16 + 8 * index)) as usize % Ecn::ALL.len();
         engine.tcp.ecn = Ecn::ALL[choice];
         let mtu = *rng.pick(&[1_500, 1_500, 1_280, if self.ipv6 { 1_280 } else { 576 }]);

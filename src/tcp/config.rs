@@ -59,6 +59,9 @@ pub struct TcpConfig {
     pub path_mtu_probing: bool,
     /// How the sending rate follows what the network can carry, for connections opened from now on.
     pub congestion: Algorithm,
+    /// Spread what the congestion window allows over the round trip, instead of sending it as soon
+    /// as it allows it. BBR does in any case, the others only if this is set.
+    pub pacing: bool,
     /// Explicit congestion notification: whether to ask for it, and what to agree to. With DCTCP,
     /// which is nothing without, it is asked for wherever it would be agreed to.
     pub ecn: Ecn,
@@ -114,6 +117,7 @@ impl Default for TcpConfig {
             window_scaling: true,
             path_mtu_probing: true,
             congestion: Algorithm::default(),
+            pacing: false,
             ecn: Ecn::default(),
             answer_interval: Duration::from_millis(500),
             hop_limit: 64,

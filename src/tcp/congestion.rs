@@ -37,7 +37,7 @@ pub use cubic::Cubic;
 pub use dctcp::Dctcp;
 pub use new_reno::NewReno;
 
-use super::delivery_rate::{LostPacket, RateSample};
+use super::delivery_rate::{DeliveryRate, LostPacket, RateSample};
 use crate::time::Instant;
 use core::time::Duration;
 
@@ -88,9 +88,14 @@ pub trait CongestionControl: Sized {
 
     /// Whether [`on_rate_sample`](Self::on_rate_sample) and
     /// [`on_packet_lost`](Self::on_packet_lost) do anything: if not, the connection needn't keep
-    /// what they are made of.
+    /// what they are made of. Who wants them wants to be paced too.
     fn wants_rate_samples(&self) -> bool {
         false
+    }
+
+    /// Where the connection keeps what the samples are made of.
+    fn delivery_rate(&mut self) -> Option<&mut DeliveryRate> {
+        None
     }
 
     /// New data was acknowledged, and no loss is being repaired.
@@ -105,8 +110,14 @@ pub trait CongestionControl: Sized {
     /// [`Validation`]: super::validation::Validation
     fn on_ack(&mut self, acked: u32, flight: u32, cwnd_limited: bool, now: Instant, rtt: Duration);
 
-    /// A round trip was measured: the latest, not the smoothed one. Before
-    /// [`on_ack`](Self::on_ack).
+    /// Whether [`on_rtt`](Self::on_rtt) does anything now: if not, nobody needs to measure more
+    /// than the time-out takes.
+    fn wants_rtt(&self) -> bool {
+        false
+    }
+
+    /// A round trip was measured: the latest, not the smoothed one. Before or after
+    /// [`on_ack`](Self::on_ack), always the same.
     fn on_rtt(&mut self, _rtt: Duration) {}
 
     /// The delivery rate that this ACK is a sample of; in a recovery too. After
@@ -173,6 +184,12 @@ pub trait CongestionControl: Sized {
     /// The last reduction was a mistake: nothing was lost (found by timestamps, RFC 4015; F-RTO,
     /// RFC 5682; or DSACK). Takes it back, once.
     fn undo(&mut self);
+
+    /// The window wasn't used for so long that it says little any more: it and the threshold become
+    /// these (RFC 7661 section 4.4.3). For those that let [`Validation`] watch over it.
+    ///
+    /// [`Validation`]: super::validation::Validation
+    fn decay(&mut self, _cwnd: u32, _ssthresh: u32) {}
 
     /// Nothing was sent for longer than a retransmission time-out, and now there is something to
     /// send.

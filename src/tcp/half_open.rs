@@ -231,7 +231,7 @@ impl HalfOpen {
     ) -> Tcb {
         let mut tcb = Tcb::connect(self.iss, self.ts_offset, offer, settings, now);
         tcb.tries = self.tries;
-        tcb.agree(&self.agreed, offer, self.irs);
+        tcb.agree(&self.agreed, offer, settings, self.irs);
         tcb.ecn = self.ecn.completed(self.tries);
         tcb.advertised(syn_window);
         tcb.state = State::SynReceived;

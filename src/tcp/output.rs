@@ -7,6 +7,9 @@ use crate::time::Instant;
 use crate::wire::Seq;
 use crate::wire::tcp::Flags;
 
+/// The initial window is never larger (RFC 6928 section 2).
+const LARGE_SEGMENTS: u32 = 10;
+
 /// The send queue, as far as the decision needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unsent {
@@ -64,11 +67,25 @@ impl Tcb {
 
     /// The congestion window in force.
     pub(crate) fn cwnd(&self) -> u32 {
-        if self.facts.contains(Facts::RECOVERY | Facts::SACK) {
+        // What wants samples has a window of its own in a recovery too.
+        let recovery = self.facts.contains(Facts::RECOVERY | Facts::SACK);
+        if recovery && !self.has(Facts::SAMPLED) {
             self.recovery_cwnd
         } else {
             self.congestion.cwnd()
         }
+    }
+
+    /// The congestion window holds something back.
+    pub(crate) fn limited_by_cwnd(&mut self) {
+        self.facts |= Facts::CWND_LIMITED;
+        self.limited_end = self.snd_max;
+    }
+
+    /// Whether the congestion control wants every round trip measured now: while its window grows.
+    #[inline]
+    pub(crate) fn wants_rtt(&self) -> bool {
+        self.has(Facts::CWND_LIMITED) && self.congestion.wants_rtt()
     }
 
     /// RFC 3042: each of the first two duplicate ACKs lets one new segment out. With SACK it is the
@@ -99,7 +116,7 @@ impl Tcb {
         let full = u32::from(self.snd_mss);
         let cwnd = (self.cwnd() + self.limited_transmit()).saturating_sub(pipe);
         if cwnd < unsent.first && pipe > 0 && !self.has(Facts::OVERRIDE) {
-            self.facts |= Facts::CWND_LIMITED;
+            self.limited_by_cwnd();
             return None;
         }
         if window >= unsent.first {
@@ -223,13 +240,18 @@ impl Tcb {
         !self.ack_at.is_after(now.tick()) || self.ack_at.is_after(latest)
     }
 
-    /// Before sending after a pause of a retransmission timeout or more: RFC 5681 section 4.1.
+    /// Whether what is sent now comes after a pause of a retransmission timeout or more (RFC 5681
+    /// section 4.1).
     #[inline]
-    pub(crate) fn before_sending(&mut self, now: Instant) {
+    pub(crate) fn was_idle(&self, now: Instant) -> bool {
         // With nothing in flight, `stalled_since` is when the last of it was acknowledged.
-        if self.flight() == 0 && !self.stalled_since.after(self.rtt.rto()).is_after(now.tick()) {
-            self.congestion.on_idle();
-        }
+        self.flight() == 0 && !self.stalled_since.after(self.rtt.rto()).is_after(now.tick())
+    }
+
+    /// Whether the congestion window is larger than a restart would leave it.
+    #[inline]
+    pub(crate) fn cwnd_is_large(&self) -> bool {
+        self.congestion.cwnd() > LARGE_SEGMENTS * u32::from(self.snd_mss)
     }
 
     /// Sequence number of a segment without text. SND.NXT goes back on a timeout; an

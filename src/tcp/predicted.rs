@@ -22,6 +22,8 @@ const UNUSUAL: Facts = Facts::FIN_QUEUED
     .union(Facts::OVERRIDE)
     .union(Facts::REORDER_ARMED)
     .union(Facts::PROBE_OUT)
+    .union(Facts::SAMPLED)
+    .union(Facts::PACED)
     .union(Facts::OWN);
 
 impl Tcb {

@@ -108,9 +108,11 @@ impl Recovery {
     }
 
     /// The first loss of a window: fast recovery begins (RFC 5681 section 3.2, RFC 9937 section 6).
-    pub(crate) fn begin(&mut self, in_flight: u32, tcb: &mut Tcb) {
+    /// `used` is what the reduction starts from: what is in flight, or more (RFC 7661 section
+    /// 4.4.2).
+    pub(crate) fn begin(&mut self, in_flight: u32, used: u32, tcb: &mut Tcb) {
         let delivered_before = self.sacked.saturating_sub(self.delivered);
-        tcb.congestion.on_congestion(in_flight);
+        tcb.congestion.on_congestion(used);
         self.episode = Some(Episode::new(Cause::Loss, tcb));
         tcb.window_reduced();
         tcb.recover = tcb.snd_max - 1;
@@ -118,7 +120,8 @@ impl Recovery {
         tcb.facts -= Facts::TIMING | Facts::PROBE_OUT;
         self.begun = true;
         let recover_fs = in_flight.saturating_sub(delivered_before);
-        self.prr = Some(Prr::new(tcb.congestion.ssthresh(), recover_fs, tcb.snd_mss));
+        let prr = || Prr::new(tcb.congestion.ssthresh(), recover_fs, tcb.snd_mss);
+        self.prr = tcb.congestion.uses_prr().then(prr);
     }
 
     /// After an ACK: the recovery's end, or its congestion window. `in_flight`: bytes from SND.UNA
@@ -127,7 +130,7 @@ impl Recovery {
         let recovering = tcb.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT);
         let pipe = in_flight.saturating_sub(self.left());
         if recovering && tcb.snd_una.after(tcb.recover) {
-            if tcb.has(Facts::RECOVERY) {
+            if tcb.facts.intersects(Facts::RECOVERY | Facts::SAMPLED) {
                 tcb.congestion.on_recovered();
                 self.prr = None;
             }

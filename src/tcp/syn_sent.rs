@@ -39,7 +39,7 @@ impl Tcb {
             return Outcome::dropped(Drop::BadAck, Answer::Nothing);
         }
         let agreed = Agreed::new(offer, &segment.options, segment.dst.is_v4());
-        self.agree(&agreed, offer, segment.seq);
+        self.agree(&agreed, offer, settings, segment.seq);
         self.ecn = if acks {
             self.ecn.answered(segment, self.tries)
         } else {

@@ -12,6 +12,8 @@ use crate::wire::tcp::{Flags, Segment};
 /// A timestamp this old no longer protects anything: 24 days (RFC 7323 section 5.5); our tick wraps
 /// earlier, so it is given up after a day and a half.
 const TS_RECENT_LIFETIME: u32 = Tick::MAX_AHEAD;
+/// A round trip by timestamps is no longer than this: 4 minutes.
+const MAX_ECHO_MS: u32 = 240_000;
 /// Duplicate ACKs that mean a loss (RFC 5681 section 3.2).
 const DUP_ACK_THRESHOLD: u8 = 3;
 
@@ -244,7 +246,7 @@ impl Tcb {
         let flight = self.flight();
         let fin = self.has(Facts::FIN_SENT) && ack == self.snd_max;
         outcome.acked = acked - u32::from(fin);
-        self.measure_rtt(ack, settings, now);
+        self.measure_rtt(segment, settings, now);
         self.snd_una = ack;
         self.snd_nxt = self.snd_nxt.max(ack);
         self.dup_acks = 0;
@@ -283,9 +285,12 @@ impl Tcb {
     /// The congestion window grows by what was acknowledged; `flight` were on the way before.
     pub(super) fn grow(&mut self, acked: u32, flight: u32, now: Instant) {
         let rtt = self.rtt.srtt().unwrap_or_default();
-        let limited = self.has(Facts::CWND_LIMITED);
+        let (una, end) = (self.snd_una, self.limited_end);
+        let limited = self.has(Facts::CWND_LIMITED) && (una - acked).before(end);
         self.congestion.on_ack(acked, flight, limited, now, rtt);
-        self.facts -= Facts::CWND_LIMITED;
+        if una.at_or_after(end) {
+            self.facts -= Facts::CWND_LIMITED;
+        }
     }
 
     /// TLP_process_ack (RFC 8985 section 7.4.2), before SND.UNA moves. A probe that was a
@@ -330,10 +335,11 @@ impl Tcb {
         }
     }
 
-    /// Karn's algorithm: only a segment sent once is timed (RFC 6298 section 3); an ACK of new data
-    /// ends a back-off all the same when it is of such a segment.
-    fn measure_rtt(&mut self, ack: Seq, settings: &Settings, now: Instant) {
-        if self.has(Facts::TIMING) && ack.at_or_after(self.rtt_seq) {
+    /// Karn's algorithm: only a segment sent once is timed (RFC 6298 section 3), unless a timestamp
+    /// says which transmission was acknowledged: of interest while the time-out is backed off,
+    /// since the sample ends that.
+    fn measure_rtt(&mut self, segment: &Segment, settings: &Settings, now: Instant) {
+        if self.has(Facts::TIMING) && segment.ack.at_or_after(self.rtt_seq) {
             let rtt = now.micros32().wrapping_sub(self.rtt_started_us);
             if self.has(Facts::SPURIOUS) {
                 self.facts -= Facts::SPURIOUS;
@@ -343,7 +349,20 @@ impl Tcb {
             }
             self.min_rtt_us = self.min_rtt_us.min(rtt.max(1));
             self.facts -= Facts::TIMING;
+        } else if self.rtt.backoff() > 0
+            && let Some(rtt_us) = self.echoed_us(segment, now)
+        {
+            self.rtt.sample(rtt_us, &settings.rto);
         }
+    }
+
+    /// How long ago the segment was sent whose timestamp is echoed, to the millisecond (RFC 7323
+    /// section 4.1).
+    fn echoed_us(&self, segment: &Segment, now: Instant) -> Option<u32> {
+        let echo = segment.options.timestamps.filter(|_| self.has(Facts::TIMESTAMPS))?.echo;
+        let ms = Seq(echo).distance_to(Seq(self.raw_timestamps(now).value));
+        // A longer one is an echo of nothing that we sent.
+        (ms <= MAX_ECHO_MS).then(|| ms.max(1) * 1_000)
     }
 }
 

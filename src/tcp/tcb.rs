@@ -2,7 +2,8 @@
 
 use bitflags::bitflags;
 
-use super::congestion::{CongestionControl, Control, initial_window};
+use super::config::TcpConfig;
+use super::congestion::{Algorithm, CongestionControl, Control, NewReno, initial_window};
 use super::ecn::EcnFacts;
 use super::negotiate::{Agreed, LocalOffer, effective_payload};
 use super::rack::Reordering;
@@ -68,7 +69,8 @@ bitflags! {
         const RECOVERY = 1 << 10;
         /// `ts_recent` holds a value.
         const TS_RECENT = 1 << 11;
-        /// The last transmission was held back by the congestion window.
+        /// The congestion window held something back in this round trip: until `limited_end` is
+        /// acknowledged.
         const CWND_LIMITED = 1 << 12;
         /// Send what fits, however little: the override of silly window avoidance
         /// (RFC 9293 section 3.8.6.2.1).
@@ -97,6 +99,10 @@ bitflags! {
         const SPURIOUS = 1 << 23;
         /// This recovery has had its first partial ACK (RFC 6582 section 3.2 step 3).
         const PARTIAL = 1 << 24;
+        /// The congestion control wants rate samples.
+        const SAMPLED = 1 << 29;
+        /// Segments leave one by one, at the congestion control's pace.
+        const PACED = 1 << 28;
         /// There is a row of what the connection has of its own ([`Own`](super::Own)).
         const OWN = 1 << 31;
     }
@@ -147,6 +153,8 @@ pub(crate) struct Tcb {
     pub(crate) rtt_seq: Seq,
     pub(crate) rtt_started_us: u32,
     pub(crate) congestion: Control,
+    /// What was sent when the congestion window last held something back.
+    pub(crate) limited_end: Seq,
     pub(crate) recover: Seq,
     /// The congestion window while a recovery lasts (RFC 9937).
     pub(crate) recovery_cwnd: u32,
@@ -208,7 +216,9 @@ impl Tcb {
             reordering: Reordering::new(),
             rtt_seq: iss,
             rtt_started_us: 0,
-            congestion: settings.config.congestion.start(offer.mss, initial_window(offer.mss, 0)),
+            // The right one begins when the segments' size is known.
+            congestion: Control::NewReno(NewReno::new(offer.mss, 0)),
+            limited_end: iss,
             recover: iss,
             recovery_cwnd: 0,
             probe_end: iss,
@@ -223,13 +233,18 @@ impl Tcb {
     }
 
     /// Takes over what the handshake agreed on, from the peer's SYN with sequence number `irs`.
-    pub(crate) fn agree(&mut self, agreed: &Agreed, offer: &LocalOffer, irs: Seq) {
+    pub(crate) fn agree(
+        &mut self,
+        agreed: &Agreed,
+        offer: &LocalOffer,
+        settings: &Settings,
+        irs: Seq,
+    ) {
         self.rcv_nxt = irs + 1;
         self.rcv_adv = self.rcv_nxt;
         self.last_ack_sent = self.rcv_nxt;
         self.snd_mss = effective_payload(offer, agreed);
-        let window = initial_window(self.snd_mss, self.tries);
-        self.congestion = self.congestion.algorithm().start(self.snd_mss, window);
+        self.begin_congestion_control(agreed, &settings.config);
         self.facts.set(Facts::TIMESTAMPS, agreed.timestamps);
         self.facts.set(Facts::WINDOW_SCALING, agreed.window_scaling);
         self.facts.set(Facts::SACK, agreed.sack);
@@ -239,6 +254,19 @@ impl Tcb {
             (0, 0)
         };
         (self.snd_scale, self.rcv_scale) = (snd, rcv);
+    }
+
+    fn begin_congestion_control(&mut self, agreed: &Agreed, config: &TcpConfig) {
+        let algorithm = match config.congestion {
+            Algorithm::Bbr if !agreed.sack => Algorithm::Cubic,
+            algorithm => algorithm,
+        };
+        let window = initial_window(self.snd_mss, self.tries);
+        self.congestion = algorithm.start(self.snd_mss, window);
+        self.congestion.set_seed(self.snd_una.0);
+        let sampled = self.congestion.wants_rate_samples();
+        self.facts.set(Facts::SAMPLED, sampled);
+        self.facts.set(Facts::PACED, sampled || config.pacing);
     }
 
     /// CLOSE (RFC 9293 section 3.10.4): FIN goes out after everything queued.
@@ -335,7 +363,6 @@ pub(crate) fn timestamp_clock(now: Instant) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tcp::TcpConfig;
     use crate::wire::Addr;
     use crate::wire::tcp::{Flags, Options};
 
@@ -363,5 +390,12 @@ mod tests {
             tcb.take_window(&segment, scale);
             assert_eq!((tcb.snd_wnd, tcb.max_wnd), (window, window));
         }
+    }
+
+    #[test]
+    fn each_fact_has_a_bit_of_its_own() {
+        use bitflags::Flags as _;
+        let bits = Facts::FLAGS.iter().map(|flag| flag.value().bits().count_ones());
+        assert_eq!(bits.sum::<u32>(), Facts::all().bits().count_ones());
     }
 }

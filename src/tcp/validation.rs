@@ -89,9 +89,9 @@ impl Validation {
         self.pipe_ack().unwrap_or(0).max(flight)
     }
 
-    /// Section 4.4.3, before sending: after five minutes of too little use the window is halved (to
-    /// the initial window at least), and the threshold remembers three quarters of it. Returns the
-    /// new (cwnd, ssthresh), or `None` if they may stay. A new period begins.
+    /// Section 4.4.3: after five minutes of too little use the window is halved (to the initial
+    /// window at least), for each five minutes, and the threshold remembers three quarters of it.
+    /// Returns the new (cwnd, ssthresh), or `None` if they may stay. A new period begins.
     pub fn decay(
         &mut self,
         cwnd: u32,
@@ -100,12 +100,15 @@ impl Validation {
         now: Instant,
     ) -> Option<(u32, u32)> {
         let tick = now.tick();
-        if self.validated_at.after(NON_VALIDATED).is_after(tick) {
+        let period = Tick(0).after(NON_VALIDATED).0;
+        let periods = self.validated_at.until(tick) / period;
+        if periods == 0 {
             return None;
         }
         self.validated_at = tick;
         let three_quarters = cwnd / 4 * 3;
-        Some(((cwnd / 2).max(initial).min(cwnd), ssthresh.max(three_quarters)))
+        let halved = cwnd >> periods.min(31);
+        Some((halved.max(initial).min(cwnd), ssthresh.max(three_quarters)))
     }
 
     /// A loss or a mark was answered: the measure begins anew (section 4.4.1).
@@ -179,7 +182,12 @@ mod tests {
         let later = at(304_000);
         assert_eq!(v.decay(100_000, 40_000, 14_600, later), Some((50_000, 75_000)));
         assert_eq!(v.decay(50_000, 75_000, 14_600, later), None, "a new period");
-        assert_eq!(v.decay(20_000, 9_000, 14_600, at(700_000)), Some((14_600, 15_000)));
+        assert_eq!(
+            v.decay(400_000, 9_000, 14_600, at(1_300_000)).map(|(cwnd, _)| cwnd),
+            Some(50_000)
+        );
+        let mut v = busy_until(400_000);
+        assert_eq!(v.decay(20_000, 9_000, 14_600, at(701_000)), Some((14_600, 15_000)));
         assert_eq!(v.decay(1_000, 9_000, 14_600, at(1_100_000)), Some((1_000, 9_000)));
     }
 }

@@ -113,9 +113,21 @@ impl Contender {
     /// # Panics
     /// If the server stops answering.
     pub fn connect(&mut self) -> u32 {
-        self.server.generator().connect();
+        let generator = self.server.generator();
+        generator.connect(0..generator.clients());
         self.finish();
         self.server.generator().opened()
+    }
+
+    /// Has all clients close. Returns how many of them the server closed in turn.
+    ///
+    /// # Panics
+    /// If the server stops answering.
+    pub fn close(&mut self) -> u32 {
+        let generator = self.server.generator();
+        generator.close(0..generator.clients());
+        self.finish();
+        self.server.generator().closed()
     }
 
     /// Has the clients send this many requests, and waits for the responses.

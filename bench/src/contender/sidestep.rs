@@ -28,6 +28,9 @@ impl App for Responses {
             rx.consume(PAYLOAD);
             tx.write(&RESPONSE);
         }
+        if rx.fin() && rx.is_empty() {
+            tx.finish();
+        }
     }
 }
 

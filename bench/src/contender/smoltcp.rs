@@ -68,6 +68,11 @@ impl Server for Smoltcp {
                 let written = socket.send_slice(&RESPONSE).expect("an open socket");
                 assert_eq!((read, written), (PAYLOAD, PAYLOAD));
             }
+            match socket.state() {
+                tcp::State::CloseWait => socket.close(),
+                tcp::State::Closed => socket.listen(PORT).expect("a port that is not zero"),
+                _ => {}
+            }
         }
         interface.poll_egress(now, phy, sockets);
     }

@@ -19,7 +19,7 @@ mod tests;
 
 use super::CongestionControl;
 use super::window::MAX_CWND;
-use crate::tcp::delivery_rate::{LostPacket, RateSample};
+use crate::tcp::delivery_rate::{DeliveryRate, LostPacket, RateSample};
 use crate::time::{Instant, Tick};
 use bitflags::bitflags;
 use core::time::Duration;
@@ -85,6 +85,8 @@ struct Undo {
 /// The BBR algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bbr {
+    /// What the samples are made of: the connection's, kept here since only BBR wants them.
+    samples: DeliveryRate,
     cwnd: u32,
     /// The last good window before a recovery or ProbeRTT.
     prior_cwnd: u32,
@@ -197,6 +199,7 @@ impl CongestionControl for Bbr {
         let smss = mss.max(1);
         let cwnd = initial_window.clamp(smss.into(), MAX_CWND);
         Bbr {
+            samples: DeliveryRate::default(),
             cwnd,
             prior_cwnd: 0,
             pacing: Rate::ZERO,
@@ -272,8 +275,15 @@ impl CongestionControl for Bbr {
         self.state == State::Startup
     }
 
-    fn pacing_rate(&self, _srtt: Duration) -> Option<u64> {
-        (self.pacing > Rate::ZERO).then(|| self.pacing.bytes_per_second())
+    /// Section 5.6.2: before the first sample, as if the initial window left in a round trip.
+    fn pacing_rate(&self, srtt: Duration) -> Option<u64> {
+        let pacing = if self.pacing > Rate::ZERO {
+            self.pacing
+        } else {
+            let srtt_us = u32::try_from(srtt.as_micros()).ok().filter(|&us| us > 0)?;
+            self.initial_pacing_rate(srtt_us)
+        };
+        Some(pacing.bytes_per_second())
     }
 
     fn uses_prr(&self) -> bool {
@@ -282,6 +292,10 @@ impl CongestionControl for Bbr {
 
     fn wants_rate_samples(&self) -> bool {
         true
+    }
+
+    fn delivery_rate(&mut self) -> Option<&mut DeliveryRate> {
+        Some(&mut self.samples)
     }
 
     fn on_ack(&mut self, _: u32, _: u32, _: bool, _: Instant, _: Duration) {}

@@ -1,7 +1,7 @@
 //! The choice of the algorithm at run time, without dynamic dispatch.
 
 use super::{Bbr, CongestionControl, Cubic, Dctcp, NewReno};
-use crate::tcp::delivery_rate::{LostPacket, RateSample};
+use crate::tcp::delivery_rate::{DeliveryRate, LostPacket, RateSample};
 use crate::time::Instant;
 use core::fmt;
 use core::str::FromStr;
@@ -17,7 +17,8 @@ pub enum Algorithm {
     NewReno,
     /// DCTCP (RFC 8257), for data centres that mark: `dctcp`.
     Dctcp,
-    /// BBRv3 (draft-ietf-ccwg-bbr): `bbr`. Needs SACK, pacing and rate samples.
+    /// BBRv3 (draft-ietf-ccwg-bbr): `bbr`. Connections to peers without SACK, which it needs, have
+    /// CUBIC instead.
     Bbr,
 }
 
@@ -151,8 +152,16 @@ impl CongestionControl for Control {
         each!(self, c => c.wants_rate_samples())
     }
 
+    fn delivery_rate(&mut self) -> Option<&mut DeliveryRate> {
+        each!(self, c => c.delivery_rate())
+    }
+
     fn on_ack(&mut self, acked: u32, flight: u32, cwnd_limited: bool, now: Instant, rtt: Duration) {
         each!(self, c => c.on_ack(acked, flight, cwnd_limited, now, rtt))
+    }
+
+    fn wants_rtt(&self) -> bool {
+        each!(self, c => c.wants_rtt())
     }
 
     fn on_rtt(&mut self, rtt: Duration) {
@@ -201,6 +210,10 @@ impl CongestionControl for Control {
 
     fn undo(&mut self) {
         each!(self, c => c.undo())
+    }
+
+    fn decay(&mut self, cwnd: u32, ssthresh: u32) {
+        each!(self, c => c.decay(cwnd, ssthresh))
     }
 
     fn on_idle(&mut self) {

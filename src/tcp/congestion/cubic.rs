@@ -90,6 +90,13 @@ impl Avoidance {
         self.stage = Stage::Paused;
     }
 
+    /// The window leaves its place on the curve, to find it again by itself.
+    fn leave(&mut self) {
+        if matches!(self.stage, Stage::Paused | Stage::Running) {
+            self.stage = Stage::Pending;
+        }
+    }
+
     fn advance(&mut self, now_us: u32) {
         if self.stage == Stage::Running {
             let gap = now_us.wrapping_sub(self.last_ack_us);
@@ -193,6 +200,10 @@ impl CongestionControl for Cubic {
         self.window.set_cwnd(cwnd);
     }
 
+    fn wants_rtt(&self) -> bool {
+        matches!(self.phase, Phase::Initial(_))
+    }
+
     fn on_rtt(&mut self, rtt: Duration) {
         if let Phase::Initial(hystart) = &mut self.phase {
             hystart.on_rtt(u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX));
@@ -219,7 +230,7 @@ impl CongestionControl for Cubic {
             },
             // Section 4.10: slow start is Reno's.
             Phase::Later(_) if self.window.in_slow_start() => {
-                self.window.grow(acked.min(self.window.smss()));
+                self.window.slow_start(acked);
             }
             Phase::Later(avoidance) => {
                 let rtt_us = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
@@ -267,14 +278,19 @@ impl CongestionControl for Cubic {
         }
     }
 
+    fn decay(&mut self, cwnd: u32, ssthresh: u32) {
+        self.window.decay(cwnd, ssthresh);
+        if let Phase::Later(avoidance) = &mut self.phase {
+            avoidance.leave();
+        }
+    }
+
     fn on_idle(&mut self) {
         // RFC 7661 section 4.4.3: three quarters of what the path carried is the way back's end.
         if let Phase::Later(avoidance) = &mut self.phase {
             let reached = self.window.cwnd / 4 * 3;
             self.window.ssthresh = self.window.ssthresh.max(reached);
-            if matches!(avoidance.stage, Stage::Paused | Stage::Running) {
-                avoidance.stage = Stage::Pending;
-            }
+            avoidance.leave();
         }
         self.window.restart();
     }

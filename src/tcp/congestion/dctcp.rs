@@ -116,6 +116,10 @@ impl CongestionControl for Dctcp {
         self.window.restore();
     }
 
+    fn decay(&mut self, cwnd: u32, ssthresh: u32) {
+        self.window.decay(cwnd, ssthresh);
+    }
+
     fn on_idle(&mut self) {
         self.window.restart();
     }

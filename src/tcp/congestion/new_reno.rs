@@ -15,12 +15,11 @@ pub struct NewReno {
 
 /// What NewReno grows by, for those that grow like it.
 ///
-/// In slow start at most a segment for an ACK, whatever it covers (RFC 5681 equation 2): a receiver
-/// that splits its acknowledgements gains nothing. Then a segment for a window acknowledged, once a
-/// round trip however many ACKs it takes (RFC 5681 section 3.1, RFC 3465 section 2.1).
+/// After slow start a segment for a window acknowledged, once a round trip however many ACKs it
+/// takes (RFC 5681 section 3.1, RFC 3465 section 2.1).
 pub(super) fn grow(window: &mut Window, bytes_acked: &mut u32, acked: u32) {
     if window.in_slow_start() {
-        window.grow(acked.min(window.smss()));
+        window.slow_start(acked);
         return;
     }
     *bytes_acked = bytes_acked.saturating_add(acked);
@@ -95,6 +94,10 @@ impl CongestionControl for NewReno {
         self.window.restore();
     }
 
+    fn decay(&mut self, cwnd: u32, ssthresh: u32) {
+        self.window.decay(cwnd, ssthresh);
+    }
+
     fn on_idle(&mut self) {
         self.window.restart();
     }
@@ -166,8 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn rfc5681_eq_2_slow_start_adds_what_was_acked_up_to_a_segment() {
-        for (acked, added) in [(1, 1), (M - 1, M - 1), (M, M), (2 * M, M), (u32::MAX, M)] {
+    fn rfc3465_2_2_slow_start_adds_what_was_acked_up_to_two_segments() {
+        let most = 2 * M;
+        for (acked, added) in [(1, 1), (M - 1, M - 1), (M, M), (most, most), (u32::MAX, most)] {
             let mut cc = start();
             cc.acked(acked, true);
             assert_eq!(cc.cwnd(), 10 * M + added, "for {acked} bytes");
@@ -175,10 +179,28 @@ mod tests {
     }
 
     #[test]
-    fn rfc5681_3_1_slow_start_doubles_the_window_in_a_round_trip_of_single_acks() {
-        let mut cc = start();
-        (0..10).for_each(|_| cc.acked(M, true));
-        assert_eq!(cc.cwnd(), 20 * M);
+    fn rfc3465_2_2_slow_start_doubles_the_window_in_a_round_trip_with_delayed_acks_too() {
+        for (acks, size) in [(10, M), (5, 2 * M), (100, M / 10)] {
+            let mut cc = start();
+            (0..acks).for_each(|_| cc.acked(size, true));
+            assert_eq!(cc.cwnd(), 20 * M, "{acks} ACKs of {size}");
+        }
+    }
+
+    #[test]
+    fn rfc3465_2_3_after_a_timeout_an_ack_adds_one_segment_until_slow_start_ends() {
+        let mut cc = avoiding();
+        cc.on_timeout(20 * M, true);
+        cc.acked(8 * M, true);
+        assert_eq!(cc.cwnd(), 2 * M);
+        (0..4).for_each(|_| cc.acked(2 * M, true));
+        assert_eq!((cc.cwnd(), cc.in_slow_start()), (6 * M, true));
+        (0..4).for_each(|_| cc.acked(2 * M, true));
+        assert!(!cc.in_slow_start());
+        cc.on_idle();
+        cc.set_cwnd(M);
+        cc.acked(2 * M, true);
+        assert_eq!(cc.cwnd(), 3 * M, "the slow start after a pause is another");
     }
 
     #[test]

@@ -1,8 +1,25 @@
-//! What the window-based controllers share: the window, its threshold, and the way back.
+//! What the window-based controllers share: the window, its threshold, slow start, and the way
+//! back.
+
+use bitflags::bitflags;
 
 /// The largest window TCP can advertise (RFC 7323 section 2.3): more is of no use, and sums of two
 /// windows stay in 32 bits.
 pub(super) const MAX_CWND: u32 = 1 << 30;
+
+/// Segments that one ACK may open the window by in slow start: L of RFC 3465 section 2.2.
+const L: u32 = 2;
+
+bitflags! {
+    /// Facts of one bit.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Facts: u8 {
+        /// Congestion marks are reported on this connection.
+        const ECN = 1;
+        /// In the slow start after a time-out.
+        const TIMED_OUT = 1 << 1;
+    }
+}
 
 /// A congestion window in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +35,7 @@ pub(super) struct Window {
     smss: u16,
     /// The initial window, in whole segments.
     initial_segments: u8,
-    /// Congestion marks are reported on this connection.
-    ecn: bool,
+    facts: Facts,
 }
 
 impl Window {
@@ -35,7 +51,7 @@ impl Window {
             round: 0,
             smss,
             initial_segments: (cwnd / u32::from(smss)).min(255) as u8,
-            ecn: false,
+            facts: Facts::empty(),
         }
     }
 
@@ -55,6 +71,21 @@ impl Window {
 
     pub(super) fn grow(&mut self, by: u32) {
         self.set_cwnd(self.cwnd.saturating_add(by));
+    }
+
+    /// An ACK of `acked` bytes in slow start (RFC 5681 section 3.1).
+    ///
+    /// It may open the window by two segments, so that ACKs of two segments each double it in a
+    /// round trip as well (RFC 3465 section 2.2); by one after a time-out, when an ACK can cover
+    /// what was delivered long before (section 2.3). What is acknowledged counts, not the ACKs: a
+    /// receiver that splits them gains nothing. It ends at the threshold and not beyond.
+    pub(super) fn slow_start(&mut self, acked: u32) {
+        let most = if self.facts.contains(Facts::TIMED_OUT) { 1 } else { L };
+        let by = acked.min(most * self.smss());
+        self.grow(by.min(self.ssthresh.saturating_sub(self.cwnd)));
+        if !self.in_slow_start() {
+            self.facts -= Facts::TIMED_OUT;
+        }
     }
 
     pub(super) fn in_slow_start(&self) -> bool {
@@ -79,6 +110,7 @@ impl Window {
             self.set_cwnd(self.cwnd.max(self.prior_cwnd));
             self.ssthresh = self.ssthresh.max(self.prior_ssthresh);
             self.prior_ssthresh = 0;
+            self.facts -= Facts::TIMED_OUT;
             self.round = 0;
         }
         any
@@ -94,7 +126,7 @@ impl Window {
     /// losses. Whether this loss is news; if so the round begins in which nothing else is.
     pub(super) fn loss_is_news(&mut self, flight: u32) -> bool {
         let news = self.round == 0;
-        if news && self.ecn {
+        if news && self.facts.contains(Facts::ECN) {
             self.round = flight;
         }
         news
@@ -102,7 +134,7 @@ impl Window {
 
     /// The same for an ACK of `acked` bytes with `marked` ones.
     pub(super) fn mark_is_news(&mut self, acked: u32, marked: u32, flight: u32) -> bool {
-        self.ecn = true;
+        self.facts |= Facts::ECN;
         let of_this_round = self.round > 0 && acked <= self.round;
         self.round = self.round.saturating_sub(acked);
         let news = marked > 0 && !of_this_round;
@@ -115,7 +147,14 @@ impl Window {
     /// The loss window: one full-sized segment (RFC 5681 section 3.1).
     pub(super) fn collapse(&mut self) {
         self.round = 0;
+        self.facts |= Facts::TIMED_OUT;
         self.cwnd = self.smss();
+    }
+
+    /// The window wasn't used for long (RFC 7661 section 4.4.3).
+    pub(super) fn decay(&mut self, cwnd: u32, ssthresh: u32) {
+        self.set_cwnd(cwnd);
+        self.ssthresh = ssthresh.max(2 * self.smss());
     }
 
     /// The restart window: no more than the initial one (RFC 5681 section 4.1).

@@ -1,6 +1,8 @@
 //! One request through the engine, without a kernel: how long, how many instructions, how many
 //! bytes.
 
+mod callgrind;
+mod gate;
 mod instructions;
 mod memory;
 mod times;
@@ -23,6 +25,8 @@ enum Command {
     Times(times::TimesOptions),
     /// Instructions per request: runs `count` twice under valgrind and takes the difference
     Instructions(instructions::InstructionsOptions),
+    /// Compares instructions with the committed baseline: fails if there are over 3 % more
+    Gate(gate::GateOptions),
     /// Sends requests to one server and does nothing else: for profilers
     Count(CountOptions),
     /// Resident bytes for each idle connection of Sidestep
@@ -51,6 +55,10 @@ struct CountOptions {
     /// Requests in all
     #[arg(long, default_value_t = 100_000)]
     requests: u64,
+
+    /// How often all clients then close and connect again
+    #[arg(long, default_value_t = 0)]
+    reconnects: u64,
 }
 
 fn main() -> ExitCode {
@@ -59,6 +67,7 @@ fn main() -> ExitCode {
     match command {
         Command::Times(options) => times::run(&options),
         Command::Instructions(options) => return instructions::run(&options),
+        Command::Gate(options) => return gate::run(&options),
         Command::Count(options) => count(&options),
         Command::Memory(options) => return memory::run(&options),
     }
@@ -67,9 +76,12 @@ fn main() -> ExitCode {
 
 fn count(options: &CountOptions) {
     use sidestep_bench::contender::{Contender, Setup};
-    let CountOptions { connections, batch, order, requests, .. } = *options;
+    let CountOptions { connections, batch, order, requests, reconnects, .. } = *options;
     let mut contender = Contender::new(options.server, Setup { connections, batch, order });
     let opened = contender.connect();
     contender.request(requests);
+    for _ in 0..reconnects {
+        assert_eq!((contender.close(), contender.connect()), (opened, opened));
+    }
     println!("{}: {requests} requests over {opened} connections", options.server);
 }

@@ -1,12 +1,9 @@
 //! Nanoseconds per request.
 
-use core::time::Duration;
-
 use clap::Parser;
-use rustix::time::{ClockId, clock_gettime};
 use sidestep_bench::contender::{Contender, Kind, Setup};
 use sidestep_bench::order::Order;
-use sidestep_bench::spread::Spread;
+use sidestep_bench::spread::{Spread, processor_time};
 
 /// What to measure. Lists are separated by commas.
 #[derive(Clone, Debug, clap::Args)]
@@ -108,12 +105,6 @@ impl Runner {
         assert_eq!(self.contender.frames_in_use(), 0, "all frames are back");
         self.times.push(time.as_nanos() as f64 / self.requests as f64);
     }
-}
-
-/// What this thread has had of its processor: others may want it too, and that is not our time.
-fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
 fn measure(options: &TimesOptions, setup: Setup) {

@@ -90,8 +90,11 @@ impl Bbr {
 
     /// Section 5.6.2, InitPacingRate: when the first round trip is known.
     pub(super) fn init_pacing_rate(&mut self, rtt_us: u32) {
-        let nominal = Rate::over(self.initial_cwnd(), rtt_us);
-        self.pacing = self.pacing.max(nominal.percent(STARTUP_PACING_PERCENT));
+        self.pacing = self.pacing.max(self.initial_pacing_rate(rtt_us));
+    }
+
+    pub(super) fn initial_pacing_rate(&self, rtt_us: u32) -> Rate {
+        Rate::over(self.initial_cwnd(), rtt_us).percent(STARTUP_PACING_PERCENT)
     }
 
     pub(super) fn set_pacing_rate(&mut self) {

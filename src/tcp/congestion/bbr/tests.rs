@@ -35,8 +35,8 @@ impl Testbed<Bbr> {
 }
 
 #[test]
-fn the_state_takes_128_bytes() {
-    assert_eq!(size_of::<Bbr>(), 128);
+fn the_state_takes_152_bytes() {
+    assert_eq!(size_of::<Bbr>(), 152);
 }
 
 #[test]
