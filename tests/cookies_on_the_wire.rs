@@ -211,11 +211,12 @@ fn a_server_with_other_keys_tells_its_application_nothing() {
         let path = stats.to_str().expect("text");
         let others = KeyFile::new("theirs", OTHER_KEY);
         let server = serve(net, &others, &["--answer-in-driver", "--stats-json", path]);
-        client.say(&reply(&answer));
-        // What comes after it on the wire is answered: so that was not overlooked.
+        // Once a SYN is answered, the driver is told of the flood.
         client.say(&syn(2_001));
-        let answer = client.hear(1, is_syn_ack).remove(&2_001).expect("heard");
+        let honest = client.hear(1, is_syn_ack).remove(&2_001).expect("heard");
         client.say(&reply(&answer));
+        // What comes after it on the wire is taken: so that was not overlooked.
+        client.say(&reply(&honest));
         assert_eq!(client.hear(1, is_echo).keys().collect::<Vec<_>>(), [&2_001]);
         server.stop();
         let text = fs::read_to_string(&stats).expect("statistics");

@@ -30,8 +30,8 @@ pub(super) struct DemoOptions {
     #[arg(long)]
     compare: bool,
 
-    /// Measure honest clients, one connection for each request, while the server is flooded with SYNs:
-    /// cookies in the driver beside those of Linux, in interleaved rounds
+    /// Measure honest clients, one connection for each request, while the server is flooded with
+    /// SYNs: cookies in the driver beside those of Linux, in interleaved rounds
     #[cfg(feature = "af-xdp")]
     #[arg(long, conflicts_with = "compare")]
     flood: bool,

@@ -110,6 +110,7 @@ impl Process {
     }
 
     /// Memory that it really has, in KiB.
+    #[cfg(feature = "af-xdp")]
     pub(super) fn resident_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.unwrap_or_default();

@@ -1,9 +1,9 @@
 //! Makes the two namespaces resemble two machines with a network card each.
 //!
 //! On veth, whoever sends does the receiving side's work too, on his own processor: a server would
-//! never feel a flood. Here each end's packets are taken in by a kernel thread of that end (threaded
-//! NAPI), on that end's processor and before anything else there, as a card's interrupts would be;
-//! and what finds a ring full waits in a queue before it, so that the wire loses nothing.
+//! never feel a flood. Here each end's packets are taken in by a kernel thread of that end
+//! (threaded NAPI), on that end's processor and before anything else there, as a card's interrupts
+//! would be; and what finds a ring full waits in a queue before it, so that the wire loses nothing.
 
 use std::collections::HashSet;
 use std::fs;
