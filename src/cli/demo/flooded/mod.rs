@@ -15,9 +15,10 @@ use serde_json::Value;
 
 use super::DemoOptions;
 use super::measure::Server;
-use super::process::{self, Process};
+use super::process;
 use super::progress::Progress;
 use super::stage::{Interrupt, PEER, SERVER, Stage, Trouble};
+use crate::runtime::lab::Process;
 use crate::runtime::{Backend, Error, Poll};
 
 /// Processor of the server, and of what its card receives.
@@ -152,17 +153,21 @@ impl<'a> Trial<'a> {
             arguments.extend(["--rate", rate]);
         }
         let mut flooder = Process::start(&self.stage.client, CLIENT_CPU as u32, &arguments)?;
-        flooder.line("flooding ", process::PATIENCE, &self.stage.interrupt, || {})?;
+        self.line(&mut flooder, "flooding ")?;
         thread::sleep(SETTLE);
         Ok(Some(flooder))
     }
 
     /// Ends a flood. Returns packets per second.
     fn sent(&self, mut flooder: Process) -> Result<f64, Trouble> {
-        flooder.signal("-TERM");
-        let line = flooder.line("sent ", process::PATIENCE, &self.stage.interrupt, || {})?;
+        flooder.signal("TERM");
+        let line = self.line(&mut flooder, "sent ")?;
         let rate = line.split_whitespace().find_map(|word| word.strip_prefix("rate="));
         Ok(rate.and_then(|rate| rate.parse().ok()).unwrap_or(f64::NAN))
+    }
+
+    fn line(&self, flooder: &mut Process, start: &str) -> Result<String, Trouble> {
+        process::line(flooder, start, process::PATIENCE, &self.stage.interrupt, || {})
     }
 
     /// Cookies sent so far: by the driver and the engine, or by Linux.
@@ -178,7 +183,7 @@ impl<'a> Trial<'a> {
 
     fn stats(&mut self) -> Result<Value, Trouble> {
         self.stats.remove();
-        self.server.signal("-USR1");
+        self.server.signal("USR1");
         let end = Instant::now() + STATS_PATIENCE;
         while Instant::now() < end {
             // It appears whole.
