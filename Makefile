@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 BIN := target/release/sidestep
-# Seconds and rounds of `make bench-wrk`.
+# Seconds and rounds of `make bench-wrk` and `make bench-flood`.
 SECONDS_EACH ?= 3
 ROUNDS ?= 5
 
@@ -16,7 +16,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test interop demo bench-wrk bench-engine bench-connections bench-syn bench-recovery gate lint loom fmt doc clean
+.PHONY: help setup build test interop demo bench-wrk bench-engine bench-connections bench-syn bench-flood bench-recovery gate lint loom fmt doc clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench-connections: ## Ten million connections in one process: bytes and time for
 
 bench-recovery: ## Draw goodput, fairness and windows of simulated transfers: target/bench-recovery/
 	$(CARGO) run --release -p sidestep-bench --bin bench-recovery
+
+bench-flood: setup build ## Honest clients while the server is flooded: cookies in the driver and Linux's (root)
+	$(SUDO) $(BIN) demo --flood --seconds $(SECONDS_EACH) --rounds $(ROUNDS)
 
 bench-syn: ## SYN cookies: a SYN answered in the driver, 24 million guesses refused (root)
 	$(CARGO) run --release -p sidestep-bench --bin bench-syn

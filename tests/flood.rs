@@ -186,6 +186,64 @@ fn fragments_get_no_cookie() {
 }
 
 #[test]
+fn fragments_of_ipv6_get_none_either() {
+    let Some(mut bench) = Bench::new(NOW) else { return };
+    let path = Path::new(Family::V6, 80, 40_000);
+    bench.serve(&bench::tuple(&path));
+    let whole = bench::frame(&path, &syn(&path));
+    // The first of several: more fragments, offset 0.
+    let first = bench::with_extension(&whole, 44, &[0, 0, 1, 0, 0, 0, 9]);
+    assert_eq!(bench.run(&first), bench::FRAGMENT);
+    // A later one has no ports: the kernel may have asked for it.
+    let later = bench::with_extension(&whole, 44, &[0, 1, 1, 0, 0, 0, 9]);
+    assert_eq!(bench.run(&later), bench::PASS);
+}
+
+#[test]
+fn a_port_that_nobody_serves_is_the_engines_to_refuse() {
+    let Some(mut bench) = Bench::new(NOW) else { return };
+    let path = Path::new(Family::V4, 80, 40_000);
+    bench.serve(&bench::tuple(&path));
+    let elsewhere = Path { local: (path.local.ip(), 81).into(), ..path };
+    let frame = |flags| bench::frame(&elsewhere, &Segment { flags, ..syn(&elsewhere) });
+    // The kernel's own port; with an address that the kernel has not, the engine says RST.
+    assert_eq!(bench.run(&frame(SYN)), bench::PASS);
+    bench.own(path.local.ip());
+    assert_eq!(bench.run(&frame(SYN)), REDIRECTED);
+    for flags in [ACK, ACK | FIN, RST, SYN | ACK] {
+        assert_eq!(bench.run(&frame(flags)), FLOOD_DROPPED, "{flags:x}");
+    }
+}
+
+#[test]
+fn cookies_come_back_behind_tags_options_and_extension_headers() {
+    let Some(mut bench) = Bench::new(NOW) else { return };
+    let tagged = |frame: &[u8]| [&frame[..12], &[0x81, 0, 0x20, 5], &frame[12..]].concat();
+    for vector in vectors::committed() {
+        let keys = CookieKeys::fixed(Key::new(vector.key));
+        bench.shield().publish_keys(&keys);
+        bench.shield().stop_clock(vector.unix_ms);
+        bench.serve(&vector.tuple);
+        for (off, expected) in [(0, PASSED_ON), (1, FAILED)] {
+            let plain = ack_of(&vector, off);
+            assert_eq!(bench.run(&tagged(&plain)), expected, "a tag: {vector:?}");
+            let longer = if vector.tuple.local.is_v4() {
+                let mut longer = [&plain[..34], &[1; 8], &plain[34..]].concat();
+                longer[14] += 2;
+                longer[17] += 8;
+                bench::mend_ipv4(&mut longer);
+                longer
+            } else {
+                let one = bench::with_extension(&plain, 60, &[0, 1, 4, 0, 0, 0, 0]);
+                bench::with_extension(&one, 0, &[0, 1, 4, 0, 0, 0, 0])
+            };
+            assert_eq!(bench.run(&longer), expected, "longer headers: {vector:?}");
+            assert_eq!(bench.run(&tagged(&longer)), expected, "and a tag: {vector:?}");
+        }
+    }
+}
+
+#[test]
 fn begun_checksums_are_taken_where_that_is_configured() {
     let Some(mut bench) = Bench::new(NOW) else { return };
     for family in Family::BOTH {

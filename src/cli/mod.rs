@@ -3,6 +3,8 @@
 mod check;
 mod demo;
 mod file;
+#[cfg(feature = "af-xdp")]
+mod flood;
 mod limits;
 mod load;
 mod options;
@@ -63,6 +65,10 @@ enum Command {
     Load(Box<load::LoadOptions>),
     /// Compare AF_XDP with kernel sockets under wrk, in network namespaces of its own (needs root)
     Demo(demo::DemoOptions),
+    /// Flood a server with segments from spoofed addresses, in a laboratory of this program only
+    #[cfg(feature = "af-xdp")]
+    #[command(after_help = flood::HELP)]
+    Flood(flood::FloodOptions),
 }
 
 const SERVE_HELP: &str = "\
@@ -99,6 +105,8 @@ pub fn main() -> ExitCode {
         }
         Command::Load(options) => load::run(&options),
         Command::Demo(options) => demo::run(&options),
+        #[cfg(feature = "af-xdp")]
+        Command::Flood(options) => flood::run(&options).map(success),
     };
     match outcome {
         Ok(code) => code,

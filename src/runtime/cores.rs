@@ -14,7 +14,7 @@ use super::error::{Error, catching};
 use super::plan::Seat;
 use super::ready::Ready;
 use super::settings::Poll;
-use super::stats::{self, CoreReport};
+use super::stats::{self, CoreReport, Tally};
 use crate::app::{App, CoreContext, Inboxes, MailboxReader};
 use crate::device::Waker;
 use crate::wire::Reject;
@@ -31,6 +31,8 @@ pub(super) struct Common<'a> {
     /// Messages that may wait for one core.
     pub(super) mailbox: u32,
     pub(super) stats_json: Option<&'a Path>,
+    /// What the statistics say of the XDP program.
+    pub(super) program: Option<&'a dyn Tally>,
 }
 
 impl<'a> Common<'a> {
@@ -41,6 +43,7 @@ impl<'a> Common<'a> {
             drain: settings.drain,
             mailbox: settings.limits.mailbox,
             stats_json: settings.stats_json.as_deref(),
+            program: None,
         }
     }
 }
@@ -321,7 +324,7 @@ impl Supervisor<'_> {
 
     fn write_stats(&self, ready: Option<&Ready>, uptime: Duration) {
         let (Some(path), Some(ready)) = (self.common.stats_json, ready) else { return };
-        let document = stats::document(ready, uptime, &self.reports);
+        let document = stats::document(ready, uptime, &self.reports, self.common.program);
         if let Err(error) = stats::write(path, &document) {
             tracing::error!("writing the statistics to {} failed: {error}", path.display());
         }

@@ -37,6 +37,8 @@ pub struct Interface {
     pub rx_queues: u32,
     /// Transmit queues in use.
     pub tx_queues: u32,
+    /// What somebody noted about it: `ip link set IF alias TEXT`.
+    pub alias: Option<String>,
     /// Its addresses, each with the length of its prefix.
     pub addresses: Vec<(IpAddr, u8)>,
 }
@@ -109,12 +111,14 @@ impl Interface {
 
     fn from_link(name: &str, link: &LinkMessage) -> Result<Interface, InterfaceError> {
         let (mut mac, mut mtu, mut rx, mut tx) = (None, 1500, 1, 1);
+        let mut alias = None;
         for attribute in &link.attributes {
             match attribute {
                 LinkAttribute::Address(address) => mac = address.as_slice().try_into().ok(),
                 LinkAttribute::Mtu(value) => mtu = *value,
                 LinkAttribute::NumRxQueues(count) => rx = *count,
                 LinkAttribute::NumTxQueues(count) => tx = *count,
+                LinkAttribute::IfAlias(text) => alias = Some(text.clone()),
                 _ => {}
             }
         }
@@ -136,6 +140,7 @@ impl Interface {
             driver: ethtool::driver(name).unwrap_or_else(|_| "unknown".into()),
             rx_queues,
             tx_queues,
+            alias,
             addresses: addresses(link.header.index)?,
         })
     }

@@ -20,6 +20,10 @@ use std::time::Duration;
 
 use crate::device::enter_namespace;
 
+mod ground;
+
+pub use ground::{GroundError, find_in_lab};
+
 const PREFIX: &str = "sidestep-";
 const NAMESPACES: &str = "/run/netns";
 /// How often, and how far apart, to look for processes left in a namespace that ends.
@@ -145,7 +149,9 @@ impl Lab {
                 let off = ["-K", end.name, "tx", "off", "tso", "off", "gso", "off"];
                 run(end.namespace.command("ethtool").args(off))?;
             }
-            end.namespace.ip(&["link", "set", "dev", end.name, "up"])?;
+            // What this program may flood: see `find_in_lab`.
+            let lab = self.prefix.trim_end_matches('-');
+            end.namespace.ip(&["link", "set", "dev", end.name, "alias", lab, "up"])?;
         }
         Ok(())
     }
@@ -246,6 +252,12 @@ fn owner(namespace: &str) -> Option<(u32, u64)> {
     Some((pid.parse().ok()?, start.parse().ok()?))
 }
 
+/// The lab of a namespace: its name up to the role.
+fn lab_of(namespace: &str) -> Option<&str> {
+    let role = namespace.match_indices('-').nth(4).map(|(at, _)| at)?;
+    owner(namespace).map(|_| &namespace[..role])
+}
+
 /// When a process started, in ticks since boot: proc(5), field 22 of stat. `None` if it is dead.
 fn start_time(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -318,8 +330,9 @@ mod tests {
         assert_eq!(owner("sidestep-demo-12-345-0-a-b"), Some((12, 345)));
         for other in ["", "demo-12-345-0-x", "sidestep-x", "sidestep-x-1-2-3", "sidestep-x-y-2-3-z"]
         {
-            assert_eq!(owner(other), None, "{other}");
+            assert_eq!((owner(other), lab_of(other)), (None, None), "{other}");
         }
+        assert_eq!(lab_of("sidestep-demo-12-345-0-a-b"), Some("sidestep-demo-12-345-0"));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::ready::Ready;
 use super::reserve::Reservation;
 use super::server::{Call, named_interface, processors, secret};
 use super::settings::{self, Backend, Poll};
+use super::stats::Tally;
 use crate::app::{App, CoreContext, MailboxReader};
 use crate::device::af_xdp::{
     AfXdp, AfXdpConfig, AfXdpError, BusyPoll, Mode, Nic, Shield, Steer, fitting,
@@ -42,7 +43,7 @@ where
     for local in network.addresses.local.iter().filter(|local| local.owned) {
         steer.own(&nic, local.ip).map_err(Error::from)?;
     }
-    let common = Common::new(settings, &seats);
+    let common = Common { program: Some(&steer), ..Common::new(settings, &seats) };
     let secret = secret()?;
     let mut keeper = KeyKeeper::new(settings)?;
     let shield = Arc::clone(steer.shield());
@@ -144,6 +145,12 @@ fn mode(mode: settings::Mode) -> Mode {
         settings::Mode::ZeroCopy => Mode::ZeroCopy,
         settings::Mode::Copy => Mode::Copy,
         settings::Mode::Generic => Mode::Generic,
+    }
+}
+
+impl Tally for Steer {
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        self.counters().iter().collect()
     }
 }
 

@@ -14,6 +14,12 @@ use crate::device::{Census, DeviceCounters, Place};
 use crate::engine::{Counter, Counters};
 use crate::wire::Reject;
 
+/// Something that counts before any core does: the XDP program.
+pub(super) trait Tally: core::fmt::Debug + Sync {
+    /// Name and value of each counter.
+    fn counts(&self) -> Vec<(&'static str, u64)>;
+}
+
 /// What one core tells of itself.
 #[derive(Clone, Debug)]
 pub(super) struct CoreReport {
@@ -111,7 +117,13 @@ const NAMES: [(Counter, &str, &str); Counter::COUNT] = [
 ];
 
 /// The statistics of the whole server: the totals, then the same for each core.
-pub(super) fn document(ready: &Ready, uptime: core::time::Duration, cores: &[CoreReport]) -> Value {
+/// `program`: what the XDP program counted, where there is one.
+pub(super) fn document(
+    ready: &Ready,
+    uptime: core::time::Duration,
+    cores: &[CoreReport],
+    program: Option<&dyn Tally>,
+) -> Value {
     let sections: Vec<Value> = cores.iter().map(core_sections).collect();
     let mut total = Value::Null;
     for section in &sections {
@@ -131,7 +143,11 @@ pub(super) fn document(ready: &Ready, uptime: core::time::Duration, cores: &[Cor
         joined(head, sections)
     };
     let cores: Vec<Value> = cores.iter().zip(sections).map(named).collect();
-    joined(joined(head, total), json!({ "cores": cores }))
+    let mut document = joined(joined(head, total), json!({ "cores": cores }));
+    if let Some(program) = program {
+        document["program"] = program.counts().into_iter().collect();
+    }
+    document
 }
 
 /// Finds out before anything is served whether the file can be written at the end.
@@ -218,6 +234,15 @@ mod tests {
     use super::*;
     use crate::runtime::Backend;
 
+    #[derive(Debug)]
+    struct Frames;
+
+    impl Tally for Frames {
+        fn counts(&self) -> Vec<(&'static str, u64)> {
+            vec![("passed", 4), ("dropped", 1)]
+        }
+    }
+
     fn report(core: usize) -> CoreReport {
         CoreReport {
             core,
@@ -243,7 +268,7 @@ mod tests {
         cores[1].counters.add(Counter::Retransmissions, 2);
         cores[1].counters.reject(Reject::ALL[0]);
         cores[0].counters.close(Close::Reset);
-        document(&ready, Duration::from_millis(1_500), &cores)
+        document(&ready, Duration::from_millis(1_500), &cores, Some(&Frames))
     }
 
     #[test]
@@ -259,6 +284,7 @@ mod tests {
         assert_eq!(document["cores"][1]["bytes"]["sent"], 7);
         assert_eq!(document["cores"][0]["cpu"], 0);
         assert_eq!(document["listen"][0], "10.9.0.1:80");
+        assert_eq!(document["program"], json!({ "passed": 4, "dropped": 1 }));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! A program that answers floods, at a moment that stands still, and frames for it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use sidestep::device::SynAckOffer;
-use sidestep::device::af_xdp::{Shield, Steer, Verdict};
+use sidestep::device::af_xdp::{Nic, Shield, Steer, Verdict};
 use sidestep::tcp::cookie::{CookieKeys, Ecn, Key, Tuple};
 use sidestep::wire::Addr;
 
@@ -73,6 +73,22 @@ impl Bench {
 
     pub(crate) fn serve(&self, tuple: &Tuple) {
         self.steer.serve(tuple.local.to_ip(), tuple.local_port).expect("an entry");
+    }
+
+    /// Makes an IPv4 address ours alone.
+    pub(crate) fn own(&mut self, address: IpAddr) {
+        // Only IPv6 asks for the interface: there are groups to join.
+        let nic = Nic {
+            name: String::new(),
+            index: 0,
+            mac: [0; 6],
+            mtu: 1_500,
+            up: true,
+            driver: String::new(),
+            rx_queues: 1,
+            tx_queues: 1,
+        };
+        self.steer.own(&nic, address).expect("an entry");
     }
 
     /// What the program does with `frame`: its verdict and the counter that moved. Of two, the one

@@ -63,7 +63,7 @@ pub(super) fn run(
 ) -> Result<Vec<Measurement>, Trouble> {
     let Contender { server: who, poll } = contender;
     let wrk = load::prepare()?;
-    let (server, mode) = process::server(stage, who, poll.name())?;
+    let (server, mode) = process::server(stage, who, poll.name(), &[])?;
     let mut measurements = Vec::new();
     for &connections in connections {
         let what = format!("{who} ({mode}), {poll}, {connections} connections");

@@ -1,6 +1,8 @@
 //! `sidestep demo`: the same application on AF_XDP and on kernel sockets, under the same load, in
 //! two network namespaces that are made for it and removed after it.
 
+#[cfg(feature = "af-xdp")]
+mod flooded;
 mod load;
 mod measure;
 mod process;
@@ -28,11 +30,22 @@ pub(super) struct DemoOptions {
     #[arg(long)]
     compare: bool,
 
+    /// Measure honest clients, one connection for each request, while the server is flooded with
+    /// SYNs: cookies in the driver beside those of Linux, in interleaved rounds
+    #[cfg(feature = "af-xdp")]
+    #[arg(long, conflicts_with = "compare")]
+    flood: bool,
+
+    /// SYNs per second of the lesser flood of --flood; the other one is all that can be sent
+    #[cfg(feature = "af-xdp")]
+    #[arg(long, value_name = "N", default_value_t = 200_000)]
+    flood_rate: u32,
+
     /// Seconds of each measurement
     #[arg(long, value_name = "N", default_value_t = 5)]
     seconds: u32,
 
-    /// Rounds of --compare
+    /// Rounds of --compare and --flood
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: u32,
 
@@ -48,12 +61,7 @@ pub(super) struct DemoOptions {
 /// Runs the demonstration; everything that it made is gone when it returns.
 pub(super) fn run(options: &DemoOptions) -> Result<ExitCode, Error> {
     let interrupt = Interrupt::listen()?;
-    let outcome = if options.compare {
-        compare(options, &interrupt)
-    } else {
-        demonstrate(options, &interrupt)
-    };
-    match outcome {
+    match perform(options, &interrupt) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(Trouble::Interrupted) => {
             eprintln!("sidestep: interrupted; everything that was made is removed");
@@ -61,6 +69,14 @@ pub(super) fn run(options: &DemoOptions) -> Result<ExitCode, Error> {
         }
         Err(Trouble::Failed(error)) => Err(error),
     }
+}
+
+fn perform(options: &DemoOptions, interrupt: &Interrupt) -> Result<(), Trouble> {
+    #[cfg(feature = "af-xdp")]
+    if options.flood {
+        return flooded::compare(options, interrupt);
+    }
+    if options.compare { compare(options, interrupt) } else { demonstrate(options, interrupt) }
 }
 
 /// One measurement of each backend, side by side.

@@ -12,7 +12,7 @@ use crate::runtime::lab::Process;
 /// How often a wait looks whether the user wants to end.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a server may take to come up.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Waits for a line of a program's output that begins with `start`.
 pub(super) fn line(
@@ -41,17 +41,24 @@ pub(super) fn responder() -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
-/// Starts a server and waits until it can accept. Returns the mode it got.
+/// This program's own file.
+pub(super) fn program() -> Result<String, Error> {
+    let path = std::env::current_exe().map_err(|answer| {
+        Error::machine("finding this program's own file", answer, "do not move it while it runs")
+    })?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+/// Starts a server with what all have in common and `more`, and waits until it can accept. Returns
+/// the mode it got.
 pub(super) fn server(
     stage: &Stage,
     server: Server,
     poll: &str,
+    more: &[&str],
 ) -> Result<(Process, String), Trouble> {
-    let program = std::env::current_exe().map_err(|answer| {
-        Error::machine("finding this program's own file", answer, "do not move it while it runs")
-    })?;
-    let responder = program.with_file_name("responder").to_string_lossy().into_owned();
-    let program = program.to_string_lossy().into_owned();
+    let program = program()?;
+    let responder = responder().unwrap_or_default().to_string_lossy().into_owned();
     let listen = format!("{SERVER}:80");
     let common = ["--interface", INTERFACE, "--listen", &listen, "--poll", poll];
     let mut arguments = match server {
@@ -63,6 +70,7 @@ pub(super) fn server(
         let ours = ["--backend", backend.name(), "--cores", "0", "--drain", "100ms"];
         arguments.extend(ours);
     }
+    arguments.extend(more);
     let mut process = Process::start(&stage.server, 0, &arguments)?;
     let ready = line(&mut process, "ready ", PATIENCE, &stage.interrupt, || {})?;
     let mode = ready.split_whitespace().find_map(|word| word.strip_prefix("mode="));

@@ -12,6 +12,8 @@ use crate::runtime::lab::{Lab, LabError, Namespace, VethEnd};
 pub(super) const SERVER: &str = "10.9.0.1";
 /// The server's interface.
 pub(super) const INTERFACE: &str = "srv0";
+/// The clients'.
+pub(super) const PEER: &str = "cli0";
 
 /// Why the demonstration did not come to its end.
 #[derive(Debug)]
@@ -79,7 +81,7 @@ impl Stage {
             },
             VethEnd {
                 namespace: &client,
-                name: "cli0",
+                name: PEER,
                 addresses: &["10.9.0.2/24"],
                 queues: 1,
                 offloads: false,

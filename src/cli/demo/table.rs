@@ -81,7 +81,7 @@ pub(super) fn medians(all: &[Measurement], rounds: u32, seconds: u32) -> String 
     text
 }
 
-fn spread(mut values: Vec<f64>, digits: usize) -> String {
+pub(super) fn spread(mut values: Vec<f64>, digits: usize) -> String {
     values.sort_by(f64::total_cmp);
     let (Some(&least), Some(&most)) = (values.first(), values.last()) else { return String::new() };
     let middle = values.len() / 2;
@@ -94,7 +94,7 @@ fn spread(mut values: Vec<f64>, digits: usize) -> String {
 }
 
 /// A number with commas between its thousands.
-fn grouped(value: f64, digits: usize) -> String {
+pub(super) fn grouped(value: f64, digits: usize) -> String {
     let plain = format!("{value:.digits$}");
     let (whole, fraction) = plain.split_at(plain.find('.').unwrap_or(plain.len()));
     let mut text = String::new();
@@ -107,12 +107,12 @@ fn grouped(value: f64, digits: usize) -> String {
     text + fraction
 }
 
-fn release() -> String {
+pub(super) fn release() -> String {
     let text = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     text.trim().to_owned()
 }
 
-fn processor() -> String {
+pub(super) fn processor() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     model.map_or_else(|| String::from("unknown processor"), |(_, name)| name.trim().to_owned())

@@ -84,9 +84,7 @@ impl Process {
 
     /// Asks it to end, and waits until it has; `None`, and it is killed, after ten seconds.
     pub fn end(mut self) -> Option<ExitStatus> {
-        let pid = self.child.id().to_string();
-        // The shell's own `kill`: the program is not on every machine.
-        let _ = Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &pid]).status();
+        self.signal("TERM");
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -95,6 +93,21 @@ impl Process {
             thread::sleep(Duration::from_millis(5));
         }
         None
+    }
+
+    /// Sends it a signal by its name (`TERM`), if it is still there.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        // The shell's own `kill`: the program is not on every machine.
+        let _ = Command::new("sh").args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &pid]).status();
+    }
+
+    /// Memory that it really has, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
     }
 
     /// Processor time that its threads have had; not that of other processes which it started.
