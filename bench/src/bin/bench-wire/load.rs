@@ -149,8 +149,8 @@ mod tests {
 
     #[test]
     fn a_sample_adds_up_all_errors() {
-        let text = r#"{"requests_per_second": 5.0, "busy_percent": 40.0, "responses_with_warm_up": 9,
-            "latency_us": {"p50": 1.0, "p99": 2.0, "p999": 3.0},
+        let text = r#"{"requests_per_second": 5.0, "busy_percent": 40.0,
+            "responses_with_warm_up": 9, "latency_us": {"p50": 1.0, "p99": 2.0, "p999": 3.0},
             "errors": {"reset": 1, "status": 2}, "connections_failed": {"refused": 4}}"#;
         let value: Value = serde_json::from_str(text).expect("JSON");
         let (sample, answered) = parse(&value).expect("complete");
