@@ -16,7 +16,8 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test interop demo bench-wrk bench-engine bench-connections bench-syn bench-flood bench-recovery gate lint loom fmt doc clean
+.PHONY: help nginx setup build test interop demo bench-wrk bench-wire bench-engine bench-connections \
+	bench-syn bench-flood bench-recovery gate lint loom fmt doc clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +40,17 @@ interop: ## Talk to the Linux kernel in all 384 combinations of options and link
 bench-wrk: setup build ## The README's table: medians of interleaved rounds under wrk (root)
 	$(CARGO) build --release -p sidestep-bench --bin responder
 	$(SUDO) $(BIN) demo --compare --seconds $(SECONDS_EACH) --rounds $(ROUNDS)
+
+# A peer of `bench-wire`: unpacked, not installed, so that no service is started.
+nginx: target/nginx/usr/sbin/nginx
+target/nginx/usr/sbin/nginx:
+	mkdir -p target/nginx
+	cd target/nginx && apt-get download nginx && dpkg -x nginx_*.deb .
+
+bench-wire: ## Servers over a veth pair under `sidestep load`: short, or ARGS=--full (root)
+	-$(MAKE) nginx
+	$(CARGO) build --release -p sidestep -p sidestep-bench --bin sidestep --bin responder --bin smoltcp-server --bin bench-wire
+	$(SUDO) target/release/bench-wire $(ARGS)
 
 bench-engine: ## The engine in one process, beside its stateless limit and smoltcp
 	$(CARGO) run --release -p sidestep-bench --bin bench-engine

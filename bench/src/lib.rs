@@ -9,9 +9,11 @@ pub mod contender;
 pub mod counting;
 pub mod generator;
 pub mod order;
+pub mod phy;
 pub mod spread;
 mod stateless;
 pub mod traffic;
 
 pub use generator::{Generator, Load};
+pub use spread::Spread;
 pub use stateless::Stateless;

@@ -77,7 +77,7 @@ impl AfXdp {
         };
         let drives_napi = busy_polled && socket.has_napi();
         Ok(AfXdp {
-            fill_limit: open::fill_limit(config, &pool),
+            fill_limit: open::fill_limit(config, &pool, obtained == Obtained::ZeroCopy),
             tx_size: config.tx_ring,
             jumbo: Jumbo::new(&pool),
             socket,

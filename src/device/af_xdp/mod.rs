@@ -120,7 +120,8 @@ pub struct AfXdpConfig {
     pub mode: Mode,
     /// Busy polling, for an engine that spins.
     pub busy_poll: Option<BusyPoll>,
-    /// Frames that wait to be received into; at most half of the pool is used.
+    /// Frames that wait to be received into; at most half of the pool is used, and where the kernel
+    /// copies no more than `rx_ring`.
     pub fill_ring: u32,
     /// Packets received and not yet taken; one larger than a page takes an entry for each page.
     pub rx_ring: u32,

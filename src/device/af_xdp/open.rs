@@ -150,7 +150,7 @@ fn try_open(
         .is_some_and(|poll| socket.prefer_busy_poll(poll.micros, poll.budget).is_ok());
 
     // Some drivers take their buffers when they are bound.
-    let filled = prefill(&mut rings, config, pool);
+    let filled = prefill(&mut rings, fill_limit(config, pool, zero_copy), pool);
     let mode = if zero_copy { libc::XDP_ZEROCOPY } else { libc::XDP_COPY };
     let multi_buffer = if is_large(pool) { libc::XDP_USE_SG } else { 0 };
     let flags = mode | multi_buffer | libc::XDP_USE_NEED_WAKEUP;
@@ -191,9 +191,9 @@ fn register(socket: &Socket, pool: &Pool) -> Result<(), AfXdpError> {
     })
 }
 
-fn prefill(rings: &mut Rings, config: &AfXdpConfig, pool: &Pool) -> Vec<u32> {
+fn prefill(rings: &mut Rings, limit: u32, pool: &Pool) -> Vec<u32> {
     let mut filled = Vec::new();
-    while filled.len() < fill_limit(config, pool) as usize {
+    while filled.len() < limit as usize {
         let Some(position) = pool.take_for_fill() else { break };
         let address = u64::from(position) * pool.frame_size() as u64;
         assert!(rings.fill.push(address), "a new fill ring has room for all its entries");
@@ -203,9 +203,13 @@ fn prefill(rings: &mut Rings, config: &AfXdpConfig, pool: &Pool) -> Vec<u32> {
     filled
 }
 
-/// Frames to keep in the fill ring: a small pool must have some left to transmit.
-pub(super) fn fill_limit(config: &AfXdpConfig, pool: &Pool) -> u32 {
-    config.fill_ring.min(pool.frames() / 2)
+/// Frames that the kernel has to receive into: a small pool must have some left to transmit.
+///
+/// Where the kernel copies it needs no more than the rx ring takes. They are used in turn, so that
+/// each one beyond those makes it less likely that caches still know the next.
+pub(super) fn fill_limit(config: &AfXdpConfig, pool: &Pool, zero_copy: bool) -> u32 {
+    let useful = if zero_copy { u32::MAX } else { config.rx_ring };
+    config.fill_ring.min(useful).min(pool.frames() / 2)
 }
 
 fn bind_patiently(socket: &Socket, nic: &Nic, queue: u32, flags: u16) -> Result<(), Errno> {
@@ -240,5 +244,22 @@ fn socket_error(doing: &'static str, answer: Errno) -> AfXdpError {
             AfXdpError::Kernel { doing, release: privilege::kernel_release(), answer }
         }
         _ => AfXdpError::System { doing: doing.into(), answer },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::PoolConfig;
+
+    #[test]
+    fn no_more_is_filled_than_can_be_received() {
+        let config = AfXdpConfig { fill_ring: 64, rx_ring: 32, ..AfXdpConfig::default() };
+        let limit = |frames, zero_copy| {
+            let pool = PoolConfig { frames, reserve: 0, huge_pages: false, ..Default::default() };
+            fill_limit(&config, &Pool::new(pool).expect("memory"), zero_copy)
+        };
+        assert_eq!((limit(256, true), limit(256, false)), (64, 32));
+        assert_eq!((limit(40, true), limit(40, false)), (20, 20));
     }
 }
