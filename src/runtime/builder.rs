@@ -229,7 +229,8 @@ impl ServerBuilder {
         self
     }
 
-    /// The frames of one core.
+    /// The frames of one core. Over AF_XDP they are made larger, and if larger than a page fewer,
+    /// where the interface's MTU asks for it.
     pub fn pool(mut self, pool: PoolConfig) -> Self {
         self.settings.pool = pool;
         self
