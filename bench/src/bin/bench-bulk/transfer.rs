@@ -11,8 +11,8 @@ use sidestep_bench::bulk::{Bulk, Direction};
 use sidestep_bench::contender::{Kind, Server, Sidestep, Sink, Smoltcp, Source, Work};
 use sidestep_bench::traffic::{FIRST_CLIENT, FIRST_PORT, PORT, ROUTER_MAC, SERVER, SERVER_MAC};
 
-/// Virtual time of a turn.
-const TURN: Duration = Duration::from_micros(2);
+/// Virtual time of a turn: so little that no client, when its turn comes, is overdue.
+const TURN: Duration = Duration::from_nanos(20);
 
 /// A bulk transfer.
 #[derive(Clone, Copy, Debug)]
