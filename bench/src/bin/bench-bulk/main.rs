@@ -20,8 +20,8 @@ struct BulkOptions {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "sidestep,smoltcp")]
     servers: Vec<Kind>,
 
-    /// Sizes of segments, TCP options included; a frame holds up to 3,914
-    #[arg(long, value_delimiter = ',', default_value = "1460,3900")]
+    /// Sizes of segments, TCP options included
+    #[arg(long, value_delimiter = ',', default_value = "1460,8960")]
     segments: Vec<u16>,
 
     /// Numbers of clients

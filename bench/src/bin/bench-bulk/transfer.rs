@@ -11,8 +11,8 @@ use sidestep_bench::bulk::{Bulk, Direction};
 use sidestep_bench::contender::{Kind, Server, Sidestep, Sink, Smoltcp, Source, Work};
 use sidestep_bench::traffic::{FIRST_CLIENT, FIRST_PORT, PORT, ROUTER_MAC, SERVER, SERVER_MAC};
 
-/// Virtual time of a turn.
-const TURN: Duration = Duration::from_micros(2);
+/// Virtual time of a turn: so little that no client, when its turn comes, is overdue.
+const TURN: Duration = Duration::from_nanos(20);
 
 /// A bulk transfer.
 #[derive(Clone, Copy, Debug)]
@@ -42,9 +42,10 @@ impl Transferring {
     /// If they can't, or a frame takes no such segments.
     pub fn new(kind: Kind, transfer: Transfer) -> Transferring {
         let Transfer { direction, connections, mss, batch } = transfer;
-        let frame_size = if mss <= 1_460 { 2_048 } else { 4_096 };
-        let longest = frame_size - Pool::RX_HEADROOM as u32 - 54;
-        assert!(u32::from(mss) <= longest, "a frame takes segments of up to {longest} bytes");
+        let needed = Pool::RX_HEADROOM as u32 + 54 + u32::from(mss);
+        let sizes = [2_048, 4_096, 16_384];
+        let frame_size = sizes.into_iter().find(|size| needed <= *size);
+        let frame_size = frame_size.expect("a frame that takes such a segment");
         let frames = 16_384 + connections * 512;
         let config = PoolConfig { frames, frame_size, ..PoolConfig::default() };
         let pool = Pool::new(config).expect("memory for the frames");
