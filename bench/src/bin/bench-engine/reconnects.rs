@@ -38,9 +38,9 @@ pub(super) struct ReconnectsOptions {
 pub(super) fn run(options: &ReconnectsOptions) {
     core_affinity::set_for_current(core_affinity::CoreId { id: options.core });
     println!(
-        "Nanoseconds to open a connection and close it again (client first), without those of the \n\
-         load: median (min–max) of {} interleaved rounds; then in times a request of the same \n\
-         server in the same round, and per second.",
+        "Nanoseconds to open a connection and close it again (client first), without the \n\
+         load's: median (min–max) of {} interleaved rounds; then in times a request of the \n\
+         same server in the same round, and per second.",
         options.rounds
     );
     print!("connections batch {:>20}", "limit");
