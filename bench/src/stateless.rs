@@ -37,17 +37,17 @@ impl Stateless {
     /// packet is not a segment to us, or is one that takes no answer.
     #[inline]
     pub fn answer(&self, pool: &Pool, frame: &mut Frame) -> bool {
-        let Ok(Parsed { link, body: Body::Tcp(segment), .. }) =
-            wire::parse(pool.bytes(frame), self.checks)
-        else {
+        let mut parsed = Parsed::NOTHING;
+        let Ok(()) = wire::parse_into(pool.bytes(frame), self.checks, &mut parsed) else {
             return false;
         };
+        let Body::Tcp(segment) = &parsed.body else { return false };
         if segment.dst != self.addr || segment.dst_port != self.port {
             return false;
         }
-        let Some((flags, seq, with_payload)) = plan(&segment) else { return false };
+        let Some((flags, seq, with_payload)) = plan(segment) else { return false };
         let headers = Headers {
-            link: link.reversed(),
+            link: parsed.link.reversed(),
             src: segment.dst,
             dst: segment.src,
             src_port: segment.dst_port,
@@ -61,7 +61,7 @@ impl Stateless {
             dscp: 0,
             ecn: 0,
             flow_label: 0,
-            options: options(&segment, flags),
+            options: options(segment, flags),
         };
         let payload: &[u8] = if with_payload { &self.response } else { &[] };
         write(pool, frame, &headers, payload);

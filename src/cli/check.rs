@@ -1,16 +1,23 @@
 //! `sidestep check`: what this machine and an interface offer, and what would be picked.
 
 use std::fs;
+use std::path::Path;
 
 use crate::runtime::{Error, Interface};
 
-/// Prints the report; only an interface that does not exist is an error.
-pub(super) fn run(interface: Option<&str>) -> Result<(), Error> {
+/// Prints the report; only an interface that does not exist and a file that `serve` would not take
+/// are errors.
+pub(super) fn run(interface: Option<&str>, config: Option<&Path>) -> Result<(), Error> {
+    if let Some(path) = config {
+        super::serve::builder(&super::file::read(path)?).check()?;
+        row("file", &format!("{}: serve would take it", path.display()));
+    }
     let interface = interface.map(Interface::find).transpose().map_err(Error::from)?;
     row("kernel", &read("/proc/sys/kernel/osrelease"));
     row("privileges", &privileges());
     row("huge pages", &huge_pages());
     row("processors", &processors());
+    row("accept queue", &accept_queue());
     let Some(interface) = interface else {
         row("interface", "none named: say --interface NAME to see what AF_XDP gets there");
         row("would pick", "--backend kernel, as no interface is named");
@@ -74,6 +81,11 @@ fn huge_pages() -> String {
         "frames will lie on them as far as they go"
     };
     format!("{free} of {all} of 2 MiB are free: {frames}")
+}
+
+fn accept_queue() -> String {
+    let most = read("/proc/sys/net/core/somaxconn");
+    format!("on kernel sockets --backlog counts up to {most} (sysctl net.core.somaxconn)")
 }
 
 fn processors() -> String {

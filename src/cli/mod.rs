@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod file;
+mod limits;
 mod load;
 mod options;
 mod serve;
@@ -52,6 +53,10 @@ enum Command {
         /// Network interface to look at: the XDP program is attached to it for a moment
         #[arg(long, value_name = "IF")]
         interface: Option<String>,
+
+        /// Configuration file to look through as well: whether `serve` would take it
+        #[arg(long, value_name = "FILE.toml")]
+        config: Option<PathBuf>,
     },
     /// Send HTTP requests past the kernel and measure how long the answers take
     #[command(after_help = LOAD_HELP)]
@@ -89,7 +94,9 @@ pub fn main() -> ExitCode {
     log_to_stderr(arguments.log.as_deref());
     let outcome = match arguments.command {
         Command::Serve { options, config } => serve::run(*options, config.as_deref()).map(success),
-        Command::Check { interface } => check::run(interface.as_deref()).map(success),
+        Command::Check { interface, config } => {
+            check::run(interface.as_deref(), config.as_deref()).map(success)
+        }
         Command::Load(options) => load::run(&options),
         Command::Demo(options) => demo::run(&options),
     };

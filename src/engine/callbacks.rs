@@ -13,19 +13,6 @@ use crate::tcp::{Facts, State};
 const STARVED_RESERVE: u32 = 16;
 
 impl<A: App, D: Device> Engine<A, D> {
-    /// `on_open` for everything in the accept queue, in order.
-    pub(super) fn accept(&mut self) -> bool {
-        let mut any = false;
-        while let Some(index) = self.accept_queue.pop_front() {
-            any = true;
-            if self.slots.at(index).over.is_none() {
-                self.opened(index);
-            }
-            self.list(index);
-        }
-        any
-    }
-
     /// The handshake is complete: asks the application.
     pub(super) fn opened(&mut self, index: u32) {
         self.apply_path(index);
@@ -237,6 +224,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let why = slot.over.unwrap_or(Close::Finished);
         let hash = self.hash(&slot.flow);
         slot.clear(&mut self.io);
+        self.leave(&slot.flow, slot.role);
         if let Some(recovery) = slot.recovery.take() {
             self.io.recoveries.remove(recovery);
         }

@@ -9,9 +9,11 @@
 
 use super::Engine;
 use super::counters::Counter;
-use super::turn::Arrived;
+use super::flow::Hop;
+use super::turn::{Arrival, Arrived};
 use crate::app::App;
 use crate::device::{Class, Device, Frame};
+use crate::wire::Body;
 
 impl<A: App, D: Device> Engine<A, D> {
     /// Whether a segment that nothing here wants was dealt with: passed on, or dropped if it was
@@ -51,15 +53,18 @@ impl<A: App, D: Device> Engine<A, D> {
         self.io.pool.extend(&mut frame, packet.len());
         self.io.pool.bytes_mut(&mut frame).copy_from_slice(packet);
         self.stray = true;
-        match self.parse(&frame) {
-            Arrived::Segment { segment, flow, hop, hash, .. } => {
-                self.segment_arrives(frame, &segment, &flow, hop, hash);
+        let mut arrival = Arrival::NOTHING;
+        self.parse(&frame, &mut arrival);
+        let Arrival { what, parsed, flow, hash, .. } = &arrival;
+        match (what, &parsed.body) {
+            (Arrived::Segment, Body::Tcp(segment)) => {
+                self.segment_arrives(frame, segment, flow, Hop::back(&parsed.link), *hash);
             }
-            Arrived::Other(parsed) => self.link_local_arrives(frame, &parsed),
-            Arrived::Rejected(_) | Arrived::NotOurs => {
+            (Arrived::Rejected(_) | Arrived::NotOurs, _) => {
                 self.io.counters.inc(Counter::DropStray);
                 self.io.pool.release(frame);
             }
+            _ => self.link_local_arrives(frame, parsed),
         }
         self.stray = false;
     }

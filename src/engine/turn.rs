@@ -6,8 +6,7 @@ use super::{Engine, Target};
 use crate::app::{App, Core};
 use crate::device::{Device, Frame};
 use crate::time::{Instant, Tick};
-use crate::wire::tcp::Segment;
-use crate::wire::{self, Body, Checks, Parsed, Reject};
+use crate::wire::{self, Addr, Body, Checks, Parsed, Reject};
 
 /// What a turn did, and when the next one is needed at the latest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,22 +17,37 @@ pub struct Turn {
     pub next_deadline: Option<Instant>,
 }
 
-/// A received frame, as far as the first pass came.
+/// What a received frame is, as far as the first pass came.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Arrived {
-    Rejected(Reject),
     /// TCP to an address of ours.
-    Segment {
-        segment: Segment,
-        flow: Flow,
-        hop: Hop,
-        hash: u64,
-        /// The slot that the table names first for this hash: almost always the right one.
-        first: u32,
-    },
+    Segment,
     /// TCP to somebody else.
     NotOurs,
-    Other(Parsed),
+    Other,
+    Rejected(Reject),
+}
+
+/// A received frame, read. One for each frame of a batch lies ready, to be written in place.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) what: Arrived,
+    pub(super) parsed: Parsed,
+    /// These mean something for a segment to us.
+    pub(super) flow: Flow,
+    pub(super) hash: u64,
+    /// The slot that the table names first for this hash: almost always the right one.
+    first: u32,
+}
+
+impl Arrival {
+    pub(super) const NOTHING: Arrival = Arrival {
+        what: Arrived::Other,
+        parsed: Parsed::NOTHING,
+        flow: Flow { remote: Addr::UNSPECIFIED_V4, remote_port: 0, local_port: 0, local: 0 },
+        hash: 0,
+        first: NO_SLOT,
+    };
 }
 
 impl<A: App, D: Device> Engine<A, D> {
@@ -54,7 +68,9 @@ impl<A: App, D: Device> Engine<A, D> {
         let connected = self.run_on_turn();
         self.io.device.flush();
         self.io.counters.set_gauges(self.slots.used(), self.half_open.len(), self.time_wait.len());
-        let worked = received || fired || delivered || returned || accepted || called || connected;
+        // The application may have resumed accepting just now.
+        let accepts = accepted || self.may_accept();
+        let worked = received || fired || delivered || returned || accepts || called || connected;
         if worked {
             return Turn { worked, next_deadline: Some(now) };
         }
@@ -68,58 +84,57 @@ impl<A: App, D: Device> Engine<A, D> {
             return false;
         }
         let mut batch = core::mem::replace(&mut self.batch, crate::device::Batch::new(0));
-        let mut arrived = core::mem::take(&mut self.arrived);
+        let mut arrivals = core::mem::take(&mut self.arrivals);
+        arrivals.resize_with(arrivals.len().max(batch.frames().len()), || Arrival::NOTHING);
         // Parse all; hash all, and ask the cache for the table's lines.
-        for frame in batch.frames() {
-            let one = self.parse(frame);
-            if let Arrived::Segment { hash, .. } = one {
-                self.demux.prefetch(hash);
+        for (frame, arrival) in batch.frames().iter().zip(&mut arrivals) {
+            self.parse(frame, arrival);
+            if matches!(arrival.what, Arrived::Segment) {
+                self.demux.prefetch(arrival.hash);
             }
-            arrived.push(one);
         }
         // Look up all, and ask the cache for the connections.
-        for one in &mut arrived {
-            if let Arrived::Segment { hash, first, .. } = one {
-                *first = self.prefetch_target(*hash);
+        for arrival in arrivals.iter_mut().take(batch.frames().len()) {
+            if matches!(arrival.what, Arrived::Segment) {
+                arrival.first = self.prefetch_target(arrival.hash);
             }
         }
         // Process all.
-        self.io.unprocessed = arrived.len() as u32;
-        for (frame, one) in batch.drain().zip(&arrived) {
+        self.io.unprocessed = batch.frames().len() as u32;
+        for (frame, arrival) in batch.drain().zip(&arrivals) {
             self.io.unprocessed -= 1;
-            self.process(frame, one);
+            self.process(frame, arrival);
         }
-        arrived.clear();
-        (self.batch, self.arrived) = (batch, arrived);
+        (self.batch, self.arrivals) = (batch, arrivals);
         true
     }
 
-    pub(super) fn parse(&self, frame: &Frame) -> Arrived {
+    pub(super) fn parse(&self, frame: &Frame, arrival: &mut Arrival) {
+        arrival.what = self.parse_into(frame, arrival);
+    }
+
+    #[inline(always)]
+    fn parse_into(&self, frame: &Frame, arrival: &mut Arrival) -> Arrived {
         let checks =
             Checks { verify: true, accept_partial: self.io.device.link().accept_partial_checksums };
-        let parsed = match wire::parse(self.io.pool.bytes(frame), checks) {
-            Ok(parsed) => parsed,
-            Err(reject) => return Arrived::Rejected(reject),
-        };
-        let Body::Tcp(segment) = parsed.body else { return Arrived::Other(parsed) };
+        let parsed = &mut arrival.parsed;
+        if let Err(reject) = wire::parse_into(self.io.pool.bytes(frame), checks, parsed) {
+            return Arrived::Rejected(reject);
+        }
+        let Body::Tcp(segment) = &parsed.body else { return Arrived::Other };
         let Some(local) = self.io.local_index(segment.dst) else { return Arrived::NotOurs };
         if !segment.src.is_unicast() || parsed.link.dst.is_multicast() {
             // RFC 9293 section 3.9.2.3, MUST-63: nothing from or to a group.
             return Arrived::NotOurs;
         }
-        let flow = Flow {
+        arrival.flow = Flow {
             remote: segment.src,
             remote_port: segment.src_port,
             local_port: segment.dst_port,
             local,
         };
-        Arrived::Segment {
-            segment,
-            flow,
-            hop: Hop::back(&parsed.link),
-            hash: self.hash(&flow),
-            first: NO_SLOT,
-        }
+        arrival.hash = self.hash(&arrival.flow);
+        Arrived::Segment
     }
 
     /// The first entry with this fingerprint is almost always the one: its slot, if it names one.
@@ -133,23 +148,26 @@ impl<A: App, D: Device> Engine<A, D> {
         NO_SLOT
     }
 
-    fn process(&mut self, frame: Frame, arrived: &Arrived) {
-        match arrived {
-            Arrived::Segment { segment, flow, hop, hash, first } => {
+    fn process(&mut self, frame: Frame, arrival: &Arrival) {
+        match (&arrival.parsed.body, arrival.what) {
+            (Body::Tcp(segment), Arrived::Segment) => {
                 self.io.counters.inc(Counter::SegmentsReceived);
-                if self.slots.get(*first).is_some_and(|slot| slot.flow == *flow) {
-                    return self.connection_arrives(*first, frame, segment, *hop);
+                let (flow, hop) = (&arrival.flow, Hop::back(&arrival.parsed.link));
+                if self.slots.get(arrival.first).is_some_and(|slot| slot.flow == *flow) {
+                    return self.connection_arrives(arrival.first, frame, segment, hop);
                 }
-                self.segment_arrives(frame, segment, flow, *hop, *hash);
+                self.segment_arrives(frame, segment, flow, hop, arrival.hash);
             }
-            Arrived::Other(parsed) => self.link_local_arrives(frame, parsed),
-            Arrived::Rejected(reject) => {
-                self.io.counters.reject(*reject);
+            (_, Arrived::Rejected(reject)) => {
+                self.io.counters.reject(reject);
                 self.io.pool.release(frame);
             }
-            Arrived::NotOurs => {
+            (_, Arrived::NotOurs) => {
                 self.io.counters.inc(Counter::DropNotOurs);
                 self.io.pool.release(frame);
+            }
+            (_, Arrived::Other | Arrived::Segment) => {
+                self.link_local_arrives(frame, &arrival.parsed);
             }
         }
     }

@@ -44,7 +44,7 @@ pub use echo::Echo;
 pub use ethernet::{EtherType, Link, Mac, Vlan};
 pub use ip::{DEFAULT_HOP_LIMIT, protocol};
 pub use ipv6::{MAX_EXTENSION_HEADERS, MAX_OPTIONS_PER_HEADER};
-pub use parse::{Body, Checks, Parsed, parse};
+pub use parse::{Body, Checks, Parsed, parse, parse_into};
 pub use quoted::Quoted;
 pub use reject::Reject;
 pub use seq::Seq;

@@ -1,7 +1,8 @@
 //! From a frame to what it says: the one way in.
 
+use super::addr::Addr;
 use super::arp;
-use super::ethernet::{EtherType, Link};
+use super::ethernet::{EtherType, Link, Mac};
 use super::icmp4;
 use super::icmp6;
 use super::ip::{Datagram, protocol};
@@ -38,6 +39,21 @@ pub struct Parsed {
     pub body: Body,
 }
 
+impl Parsed {
+    /// Where something is to be parsed to.
+    pub const NOTHING: Parsed = {
+        let link = Link { src: Mac([0; 6]), dst: Mac([0; 6]), vlan: None };
+        let body = arp::Packet {
+            operation: arp::Operation::Reply,
+            sender_mac: link.src,
+            sender: Addr::UNSPECIFIED_V4,
+            target_mac: link.dst,
+            target: Addr::UNSPECIFIED_V4,
+        };
+        Parsed { link, hop_limit: 0, body: Body::Arp(body) }
+    };
+}
+
 /// What a packet carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
@@ -58,30 +74,42 @@ pub enum Body {
 /// # Errors
 /// The reason why this is nothing that can be taken: something to count, not to answer.
 pub fn parse(packet: &[u8], checks: Checks) -> Result<Parsed, Reject> {
+    let mut parsed = Parsed::NOTHING;
+    parse_into(packet, checks, &mut parsed)?;
+    Ok(parsed)
+}
+
+/// The same, written where it is to be kept: a segment is too long to be handed on by value.
+///
+/// # Errors
+/// As [`parse`]; what lies in `out` then means nothing.
+#[inline]
+pub fn parse_into(packet: &[u8], checks: Checks, out: &mut Parsed) -> Result<(), Reject> {
     let (link, ether_type) = Link::parse(packet)?;
     let start = link.header_len();
     let datagram = match ether_type {
         EtherType::IPV4 => ipv4::parse(packet, start, checks.verify)?,
         EtherType::IPV6 => ipv6::parse(packet, start)?,
-        _ => return parse_rare(packet, checks),
+        _ => return parse_rare(packet, checks, out),
     };
     if datagram.protocol != protocol::TCP {
-        return parse_rare(packet, checks);
+        return parse_rare(packet, checks, out);
     }
     // Nothing large goes through a `Result` or by reference on the way here, so that the parts stay
     // in registers and the segment is written once, in place.
     let found = tcp::Found::in_datagram(&datagram, checks)?;
     let (segment, more_options) = found.segment(&datagram);
-    let mut parsed = Parsed { link, hop_limit: datagram.hop_limit, body: Body::Tcp(segment) };
-    if more_options && let Body::Tcp(segment) = &mut parsed.body {
+    (out.link, out.hop_limit) = (link, datagram.hop_limit);
+    out.body = Body::Tcp(segment);
+    if more_options && let Body::Tcp(segment) = &mut out.body {
         found.read_options(segment);
     }
-    Ok(parsed)
+    Ok(())
 }
 
 /// Reads whatever isn't TCP, from the start again.
 #[cold]
-fn parse_rare(packet: &[u8], checks: Checks) -> Result<Parsed, Reject> {
+fn parse_rare(packet: &[u8], checks: Checks, out: &mut Parsed) -> Result<(), Reject> {
     let (link, ether_type) = Link::parse(packet)?;
     let start = link.header_len();
     let (hop_limit, body) = match ether_type {
@@ -96,7 +124,8 @@ fn parse_rare(packet: &[u8], checks: Checks) -> Result<Parsed, Reject> {
         EtherType::ARP => (0, Body::Arp(arp::parse(packet, start)?)),
         _ => return Err(Reject::UnsupportedEtherType),
     };
-    Ok(Parsed { link, hop_limit, body })
+    *out = Parsed { link, hop_limit, body };
+    Ok(())
 }
 
 fn parse_v4_control(datagram: &Datagram<'_>, verify: bool) -> Result<Body, Reject> {
