@@ -16,7 +16,8 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help nginx setup build test interop demo bench-wrk bench-wire bench-engine bench-connections bench-syn bench-recovery gate lint loom fmt doc clean
+.PHONY: help nginx setup build test interop demo bench-wrk bench-wire bench-engine bench-connections \
+	bench-syn bench-flood bench-recovery gate lint loom fmt doc clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
