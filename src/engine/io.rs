@@ -187,7 +187,9 @@ impl<D: Device> Io<D> {
 
     /// Sends the payload in `frame` with headers in front; its view is the payload again
     /// afterwards. False, and nothing sent, if the device has no room.
-    #[inline]
+    // Through memory, `frame` and `fields` are written in halves and read as one word, which waits
+    // until the stores before are done.
+    #[inline(always)]
     pub(crate) fn send(
         &mut self,
         frame: &mut Frame,
