@@ -31,7 +31,7 @@ impl<A: App, D: Device> Engine<A, D> {
         self.apply_path(index);
         self.hop_confirmed(index);
         let slot = self.slots.at(index);
-        let (flow, id, role) = (slot.flow, slot.id, slot.role);
+        let (flow, id, role) = (slot.flow, slot.id, slot.role(&self.io));
         slot.outbox.segment = slot.tcb.snd_mss;
         slot.count_ecn(&self.io);
         let peer = Peer {
@@ -53,6 +53,7 @@ impl<A: App, D: Device> Engine<A, D> {
         match self.app.on_open(&peer, &mut tx) {
             Ok(conn) => {
                 slot.app = Some(conn);
+                slot.forget_token(&mut self.io);
                 self.io.counters.inc(match role {
                     Role::Accepted => Counter::ConnectionsAccepted,
                     Role::Connected { .. } => Counter::ConnectionsConnected,
@@ -236,18 +237,16 @@ impl<A: App, D: Device> Engine<A, D> {
         let mut slot = self.slots.remove(index);
         let why = slot.over.unwrap_or(Close::Finished);
         let hash = self.hash(&slot.flow);
+        let role = slot.role(&self.io);
         slot.clear(&mut self.io);
-        if let Some(recovery) = slot.recovery.take() {
-            self.io.recoveries.remove(recovery);
-        }
-        slot.forget_validation(&mut self.io);
+        slot.drop_row(&mut self.io);
         slot.forget_pace(&mut self.io);
         if slot.tcb.state == State::TimeWait && matches!(why, Close::Finished | Close::Aborted) {
             self.enter_time_wait(index, &slot, hash);
         } else {
             self.forget_flow(hash, super::Target::Connection(index), &slot.flow);
         }
-        match (slot.app.take(), slot.role) {
+        match (slot.app.take(), role) {
             (Some(conn), _) => {
                 self.io.counters.close(why);
                 self.app.on_close(conn, why);

@@ -6,7 +6,7 @@ use super::flow::{Flow, Hop};
 use super::handshake::new_slot;
 use super::neighbours::{Advice, Lookup, Use};
 use super::{Engine, Target, same_family};
-use crate::app::{App, Close, ConnectRequest, Role};
+use crate::app::{App, Close, ConnectRequest};
 use crate::device::Device;
 use crate::tcp::Tcb;
 use crate::wire::ethernet::Mac;
@@ -49,10 +49,10 @@ impl<A: App, D: Device> Engine<A, D> {
         let ts_offset = self.isn.timestamp_offset(ours, port, to, to_port);
         let tcb = Tcb::connect(iss, ts_offset, &io.offer(remote), &io.settings, io.now);
         let hop = self.hop_to(local, remote);
-        let role = Role::Connected { token: request.token };
-        let index = self.slots.insert(|id| new_slot(tcb, flow, hop, id, role))?;
-        if !self.know_flow(hash, Target::Connection(index), &flow) {
-            self.slots.remove(index);
+        let index = self.slots.insert(|id| new_slot(tcb, flow, hop, id))?;
+        let named = self.slots.at(index).set_token(request.token, &mut self.io);
+        if !named || !self.know_flow(hash, Target::Connection(index), &flow) {
+            self.slots.remove(index).drop_row(&mut self.io);
             return None;
         }
         self.list(index);

@@ -7,10 +7,10 @@ use super::flow::{Flow, Hop};
 use super::io::Fields;
 use super::segments::drop_counter;
 use super::send::syn_window;
-use super::slots::{Pending, Slot};
+use super::slots::{Has, Pending, Slot};
 use super::{Engine, Target};
-use crate::app::{App, ConnId, Inbox, Outbox, Role};
-use crate::device::{Device, Frame, FrameQueue};
+use crate::app::{App, ConnId, Inbox, Outbox};
+use crate::device::{Device, Frame};
 use crate::tcp::{
     self, Answer, Drop, HalfOpen, HalfOpenVerdict, Tcb, TimeWait, TimeWaitVerdict, stateless,
 };
@@ -263,7 +263,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let offer = io.offer(entry.flow.remote);
         let window = u32::from(syn_window(io.settings.config.receive_buffer));
         let tcb = entry.state.accept(segment, window, &offer, &io.settings, io.now);
-        let slot = self.slots.insert(|id| new_slot(tcb, entry.flow, hop, id, Role::Accepted))?;
+        let slot = self.slots.insert(|id| new_slot(tcb, entry.flow, hop, id))?;
         self.slots.at(slot).start_counting(&mut self.io);
         Some(slot)
     }
@@ -374,7 +374,7 @@ impl<A: App, D: Device> Engine<A, D> {
 }
 
 /// A connection's slot at its beginning.
-pub(super) fn new_slot<C>(tcb: Tcb, flow: Flow, hop: Hop, id: ConnId, role: Role) -> Slot<C> {
+pub(super) fn new_slot<C>(tcb: Tcb, flow: Flow, hop: Hop, id: ConnId) -> Slot<C> {
     let segment = tcb.snd_mss;
     Slot {
         tcb,
@@ -382,17 +382,12 @@ pub(super) fn new_slot<C>(tcb: Tcb, flow: Flow, hop: Hop, id: ConnId, role: Role
         hop,
         inbox: Inbox::new(),
         outbox: Outbox::new(segment),
-        out_of_order: FrameQueue::new(),
-        newest: [Seq(0); 3],
-        out_of_order_frames: 0,
-        duplicate: None,
-        recovery: None,
-        validation: None,
+        rare: None,
+        has: Has::empty(),
         pending: Pending::default(),
         armed_at: Tick(0),
         timer_at: Tick(0),
         id,
-        role,
         over: None,
         app: None,
     }

@@ -11,7 +11,7 @@
 //! | `handshake` | listeners, half-open connections, TIME-WAIT |
 //! | `cookies` | handshakes without state, and the driver's help against floods |
 //! | `callbacks` | calling the application, and what it asked for |
-//! | `reassembly` | segments that come before their turn |
+//! | `reassembly`, `disorder` | segments that come before their turn |
 //! | `pressure` | who must go when frames are scarce |
 //! | `scoreboard` | which segments the peer has, which are lost |
 //! | `samples` | what an ACK tells of the path |
@@ -29,17 +29,18 @@
 //! | `path_probe` | whether longer ones get through by now |
 //! | `link_local` | ARP, neighbour discovery, echo |
 //! | `own` | what single connections have of their own |
+//! | `rare` | what few connections have, and those for a while |
 //! | `slots`, `slab`, `time_wait_table`, `demux`, `wheel` | the tables |
 //! | `address_table`, `neighbours`, `paths` | and those of addresses |
 
 mod address_table;
-mod blocks;
 mod callbacks;
 mod config;
 mod connect;
 mod cookies;
 mod counters;
 mod demux;
+mod disorder;
 mod ecn;
 mod flow;
 mod flow_hash;
@@ -55,6 +56,7 @@ mod path_mtu;
 mod path_probe;
 mod paths;
 mod pressure;
+mod rare;
 mod reassembly;
 mod reconfigure;
 mod rows;

@@ -16,7 +16,7 @@ use super::slots::Slot;
 use crate::app::{App, split_frame};
 use crate::device::{Class, Device, FrameRef, Marks, Place};
 use crate::tcp::path_mtu::{believable, black_hole_step};
-use crate::tcp::{Facts, PathSearch, Recovery};
+use crate::tcp::{Facts, PathSearch};
 use crate::wire::{Quoted, Seq};
 
 impl<A: App, D: Device> Engine<A, D> {
@@ -117,7 +117,7 @@ impl<C> Slot<C> {
             return;
         }
         self.path_probe_lost(io);
-        if let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get_mut(index)) {
+        if let Some(recovery) = self.recovery_mut(io) {
             // Whether a timeout was needed is no question any more: nothing is held back for it.
             recovery.resend = false;
             if let Some(episode) = &mut recovery.episode {
@@ -128,12 +128,8 @@ impl<C> Slot<C> {
             self.tcb.repair_without_reduction();
             return self.go_back(false, io);
         }
-        if self.recovery.is_none() {
-            self.recovery = io.recoveries.insert(Recovery::default());
-        }
-        let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get_mut(index)) else {
-            return; // The timer finds out.
-        };
+        // Without it, the timer finds out.
+        let Some(mut recovery) = self.need_recovery(io).copied() else { return };
         let mut at = self.outbox.in_flight.front();
         while let Some(here) = at.some() {
             let (len, marks) = (io.pool.queued_len(here), io.pool.marks(here));
@@ -144,6 +140,7 @@ impl<C> Slot<C> {
             }
             at = io.pool.next(here);
         }
+        self.keep(recovery, io);
         self.tcb.repair_without_reduction();
     }
 

@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::counters::Counter;
 use super::io::Io;
 use super::send::Sent as Sending;
-use super::slots::Slot;
+use super::slots::{Has, Slot};
 use super::undo::Progress;
 use crate::device::{Device, Frame, FrameRef, Marks, Place, Pool};
 use crate::tcp::rack::{Loss, Sent};
@@ -21,8 +21,10 @@ impl<C> Slot<C> {
     /// What the ACK in hand acknowledges has arrived: to be called before its frames go, with
     /// SND.UNA already there.
     pub(super) fn note_acknowledged<D: Device>(&mut self, io: &mut Io<D>) {
-        let Some(index) = self.recovery.filter(|_| self.tcb.has(Facts::SACK)) else { return };
-        let Some(mut recovery) = io.recoveries.get(index).copied() else { return };
+        if !self.tcb.has(Facts::SACK) || !self.has.contains(Has::RECOVERY) {
+            return;
+        }
+        let Some(mut recovery) = self.recovery(io).copied() else { return };
         if recovery.is_at_rest(&self.tcb) {
             return;
         }
@@ -43,7 +45,7 @@ impl<C> Slot<C> {
             }
             at = io.pool.next(here);
         }
-        self.keep(index, recovery, io);
+        self.keep(recovery, io);
     }
 
     /// The front of the queue in flight begins at SND.UNA, wherever in a frame that is.
@@ -55,7 +57,7 @@ impl<C> Slot<C> {
         io.pool.set_seq(front, self.tcb.snd_una.0);
         let cut = before.saturating_sub(io.pool.queued_len(front));
         let marks = io.pool.marks(front);
-        if let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get_mut(index)) {
+        if let Some(recovery) = self.recovery_mut(io) {
             if marks.contains(Marks::LOST) {
                 recovery.lost = recovery.lost.saturating_sub(cut);
             }
@@ -79,12 +81,11 @@ impl<C> Slot<C> {
                 self.tcb.duplicate_reported();
             }
             let new = segment.options.sack.iter().any(|(_, right)| right.after(una));
-            if new && self.recovery.is_none() {
-                self.recovery = io.recoveries.insert(Recovery::default());
+            if new {
+                self.need_recovery(io);
             }
         }
-        let Some(index) = self.recovery else { return };
-        let Some(mut recovery) = io.recoveries.get(index).copied() else { return };
+        let Some(mut recovery) = self.recovery(io).copied() else { return };
         for (left, right) in segment.options.sack.iter() {
             // Only what lies in flight: a block below is a DSACK, one beyond is made up.
             if left.at_or_after(una) && right.after(left) && right.at_or_before(self.tcb.snd_max) {
@@ -101,17 +102,16 @@ impl<C> Slot<C> {
             self.tcb.facts -= Facts::REORDER_ARMED;
             recovery.rest();
         }
-        self.keep_or_drop(index, recovery, io);
+        self.keep_or_drop(recovery, io);
     }
 
     /// Drops what says nothing any more.
-    pub(super) fn keep_or_drop<D>(&mut self, index: u32, recovery: Recovery, io: &mut Io<D>) {
+    pub(super) fn keep_or_drop<D>(&mut self, recovery: Recovery, io: &mut Io<D>) {
         let over = recovery.is_over(&self.tcb) || !self.tcb.has(Facts::SACK);
         if over && recovery.episode.is_none() {
-            io.recoveries.remove(index);
-            self.recovery = None;
+            self.drop_recovery(io);
         } else {
-            self.keep(index, recovery, io);
+            self.keep(recovery, io);
         }
     }
 
@@ -202,11 +202,10 @@ impl<C> Slot<C> {
         if !self.tcb.has(Facts::REORDER_ARMED) || self.tcb.reorder_at.is_after(io.now.tick()) {
             return;
         }
-        let Some(index) = self.recovery else { return };
-        let Some(mut recovery) = io.recoveries.get(index).copied() else { return };
+        let Some(mut recovery) = self.recovery(io).copied() else { return };
         self.find_losses(&mut recovery, io);
         recovery.conclude(false, self.outbox.in_flight.bytes(), &mut self.tcb);
-        self.keep(index, recovery, io);
+        self.keep(recovery, io);
     }
 
     /// A timeout (RFC 8985 section 6.3): the first segment, and whatever is overdue, is lost. False
@@ -215,11 +214,7 @@ impl<C> Slot<C> {
         if !self.tcb.has(Facts::SACK) || self.outbox.in_flight.is_empty() {
             return false;
         }
-        if self.recovery.is_none() {
-            self.recovery = io.recoveries.insert(Recovery::default());
-        }
-        let Some(index) = self.recovery else { return false };
-        let Some(mut recovery) = io.recoveries.get(index).copied() else { return false };
+        let Some(mut recovery) = self.need_recovery(io).copied() else { return false };
         let first = self.outbox.in_flight.front();
         // RFC 2018 section 8: a peer that SACKed what it does not acknowledge has thrown it away.
         let reneged = io.pool.marks(first).contains(Marks::SACKED);
@@ -248,15 +243,14 @@ impl<C> Slot<C> {
         }
         recovery.resend = true;
         self.tcb.facts -= Facts::REORDER_ARMED;
-        self.keep(index, recovery, io);
+        self.keep(recovery, io);
         true
     }
 
     /// Sends lost segments again while the congestion window and the pace allow.
     pub(super) fn send_lost<D: Device>(&mut self, io: &mut Io<D>) -> Sending {
-        let Some(index) = self.recovery else { return Sending::All };
         loop {
-            let Some(recovery) = io.recoveries.get(index).copied() else { return Sending::All };
+            let Some(recovery) = self.recovery(io).copied() else { return Sending::All };
             if recovery.lost == 0 {
                 return Sending::All;
             }
@@ -312,14 +306,14 @@ impl<C> Slot<C> {
         io.pool.set_marks(at, (marks | Marks::RETRANSMITTED) - Marks::LOST);
         let pipe = self.pipe(io);
         self.departed(at, len as u32, pipe, io);
-        if let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get_mut(index)) {
+        if let Some(recovery) = self.recovery_mut(io) {
             if marks.contains(Marks::LOST) {
                 recovery.lost -= len as u32;
             }
             recovery.sent(len as u32);
         }
         self.note_resent(&fields, len as u32, io);
-        self.advertised(&fields);
+        self.advertised(&fields, io);
         if self.tcb.ecn.is_on() {
             self.told_marks(&fields, false, io);
         }
@@ -358,26 +352,20 @@ impl<C> Slot<C> {
 
     /// Bytes between SND.UNA and SND.NXT that are not in the network.
     pub(super) fn left<D>(&self, io: &Io<D>) -> u32 {
-        let recovery = self.recovery.and_then(|index| io.recoveries.get(index));
+        let recovery = self.recovery(io);
         recovery.map_or(0, Recovery::left)
     }
 
     /// Bytes that the peer has beyond SND.UNA.
     pub(super) fn sacked<D>(&self, io: &Io<D>) -> u32 {
-        let recovery = self.recovery.and_then(|index| io.recoveries.get(index));
+        let recovery = self.recovery(io);
         recovery.map_or(0, |recovery| recovery.sacked)
     }
 
     /// New data was sent: a recovery in progress must know.
     pub(super) fn note_sent<D>(&mut self, bytes: u32, io: &mut Io<D>) {
-        if let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get_mut(index)) {
+        if let Some(recovery) = self.recovery_mut(io) {
             recovery.sent(bytes);
-        }
-    }
-
-    pub(super) fn keep<D>(&self, index: u32, recovery: Recovery, io: &mut Io<D>) {
-        if let Some(place) = io.recoveries.get_mut(index) {
-            *place = recovery;
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::counters::Counter;
 use super::flow::{Flow, Hop};
 use super::io::Io;
-use super::slots::{Pending, Slot};
+use super::slots::{Has, Pending, Slot};
 use super::{Engine, Target};
 use crate::app::{App, Close};
 use crate::device::{Device, Frame, FrameQueue, FrameRef, Place, Pool};
@@ -100,7 +100,7 @@ impl<A: App, D: Device> Engine<A, D> {
             Some(event) => {
                 slot.pending |= Pending::DATA;
                 // Nothing of the stream lies behind its end.
-                slot.out_of_order.clear(&io.pool, Place::Received);
+                slot.drop_out_of_order(io);
                 if event == Event::Nothing { outcome.event } else { event }
             }
             None => outcome.event,
@@ -133,8 +133,7 @@ impl<C> Slot<C> {
     fn is_predicted<D: Device>(&self, segment: &Segment, io: &Io<D>) -> bool {
         self.tcb.is_usual()
             && self.tcb.predicts(segment)
-            && self.recovery.is_none()
-            && self.out_of_order.is_empty()
+            && !self.has.intersects(Has::UNUSUAL)
             && io.may_receive()
     }
 
@@ -210,8 +209,8 @@ impl<C> Slot<C> {
         };
         frame.advance(usize::from(segment.payload_start) + usize::from(skip));
         frame.truncate(usize::from(len));
-        let needs_no_frame = !self.out_of_order.is_empty()
-            || tail_for(&io.pool, &self.inbox.queue, frame.len()).is_some();
+        let waits = self.disorder(io).is_some_and(|disorder| !disorder.queue.is_empty());
+        let needs_no_frame = waits || tail_for(&io.pool, &self.inbox.queue, frame.len()).is_some();
         let fills = seq == self.tcb.rcv_nxt && needs_no_frame;
         if !io.may_receive() && !fills {
             // The last frames are for what frees others: the ACK counted, the payload comes again.
@@ -221,10 +220,10 @@ impl<C> Slot<C> {
         } else if seq == self.tcb.rcv_nxt {
             if skip > 0 {
                 // RFC 2883 section 4.2: a part of it came twice.
-                self.duplicate = Some((segment.seq, seq));
+                self.report_duplicate(segment.seq, seq, io);
                 self.tcb.ack_at_once();
             }
-            if !self.out_of_order.is_empty() {
+            if waits {
                 // RFC 5681 section 4.2: at once, when all or part of a hole is filled.
                 self.tcb.ack_at_once();
             }
@@ -233,7 +232,6 @@ impl<C> Slot<C> {
             self.join_out_of_order(io);
         } else {
             self.tcb.owe_duplicate_ack();
-            self.note_newest(seq);
             self.keep_out_of_order(frame, seq, io);
         }
     }
@@ -260,7 +258,7 @@ impl<C> Slot<C> {
             let is_text = segment.payload_len > 0 && !segment.flags.contains(Flags::SYN);
             let is_known = self.tcb.state != State::SynSent;
             if is_text && is_known && end.at_or_before(self.tcb.rcv_nxt) {
-                self.duplicate = Some((segment.seq, end));
+                self.report_duplicate(segment.seq, end, io);
             }
         }
         match outcome.answer {

@@ -3,7 +3,7 @@
 
 use super::counters::Counter;
 use super::io::{Fields, Io};
-use super::slots::Slot;
+use super::slots::{Has, Slot};
 use crate::app::split_frame;
 use crate::device::{Class, Device, FrameRef, Marks, Place};
 use crate::tcp::output::{Next, Unsent};
@@ -35,8 +35,7 @@ impl<C> Slot<C> {
     fn send_usual<D: Device>(&mut self, io: &mut Io<D>) -> bool {
         let usual = self.tcb.is_usual()
             && !self.outbox.queue.is_empty()
-            && self.recovery.is_none()
-            && !self.has_blocks()
+            && !self.has.intersects(Has::UNUSUAL)
             && io.settings.config.no_delay;
         if !usual {
             return false;
@@ -58,7 +57,7 @@ impl<C> Slot<C> {
             }
             let at = self.outbox.in_flight.push_back(&io.pool, frame, SENDING);
             io.pool.note_sent(at, next.seq.0, io.now.micros32());
-            self.advertised(&fields);
+            self.advertised(&fields, io);
             self.tcb.sent(&next, io.now);
             io.counters.add(Counter::BytesSent, u64::from(len));
         }
@@ -131,7 +130,7 @@ impl<C> Slot<C> {
         } else if !self.transmit_front(next, &fields, io) {
             return false;
         }
-        self.advertised(&fields);
+        self.advertised(&fields, io);
         self.told(&fields, io);
         self.tcb.sent(next, io.now);
         if self.tcb.ecn.is_on() {
@@ -224,7 +223,7 @@ impl<C> Slot<C> {
         let fields = self.fields(seq, Flags::ACK, payload.len(), io);
         let sent = io.send_control(&self.flow, self.hop, &fields, payload);
         if sent {
-            self.advertised(&fields);
+            self.advertised(&fields, io);
             self.told(&fields, io);
             if self.tcb.ecn.is_on() {
                 self.told_marks(&fields, payload.is_empty(), io);
@@ -287,8 +286,8 @@ impl<C> Slot<C> {
             };
         }
         let mut fields = self.plain_fields(seq, flags, io);
-        if self.has_blocks() {
-            let sack = self.blocks(&io.pool, fields.options.timestamps.is_some());
+        if let Some(disorder) = self.disorder(io).filter(|_| self.has_blocks()) {
+            let sack = disorder.blocks(&io.pool, fields.options.timestamps.is_some());
             let with = Options { sack, ..fields.options };
             // Options count (RFC 6691): a full segment with blocks is one that the link refuses.
             let longer = with.emitted_len() - fields.options.emitted_len();
@@ -317,7 +316,7 @@ impl<C> Slot<C> {
 
     /// Whether there is something to report that an ACK number can't say.
     fn has_blocks(&self) -> bool {
-        self.tcb.has(Facts::SACK) && (self.duplicate.is_some() || !self.out_of_order.is_empty())
+        self.tcb.has(Facts::SACK) && self.has.contains(Has::DISORDER)
     }
 
     /// The options of every segment after the handshake.
@@ -345,12 +344,14 @@ impl<C> Slot<C> {
     }
 
     #[inline]
-    pub(super) fn advertised(&mut self, fields: &Fields) {
+    pub(super) fn advertised<D>(&mut self, fields: &Fields, io: &mut Io<D>) {
         if fields.flags.contains(Flags::ACK) {
             let syn = fields.flags.contains(Flags::SYN);
             let scale = if syn { 0 } else { self.tcb.rcv_scale };
             self.tcb.advertised(u32::from(fields.window) << scale);
-            self.duplicate = None;
+            if self.has.contains(Has::DISORDER) {
+                self.duplicate_reported(io);
+            }
         }
     }
 }
