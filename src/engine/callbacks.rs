@@ -106,6 +106,9 @@ impl<A: App, D: Device> Engine<A, D> {
         if slot.over.is_some() {
             return self.end(index);
         }
+        if let Some(at) = slot.reorder_at(&self.io) {
+            held = Some(held.map_or(at, |held| held.min(at)));
+        }
         schedule(slot, index, held, &mut self.wheel);
         if slot.outbox.wants_space
             && slot.outbox.bytes() == 0

@@ -14,6 +14,7 @@ use super::undo::Progress;
 use crate::device::{Device, Frame, FrameRef, Marks, Place, Pool};
 use crate::tcp::rack::{Loss, Sent};
 use crate::tcp::{self, Facts, Recovery};
+use crate::time::Tick;
 use crate::wire::Seq;
 use crate::wire::tcp::{Flags, Segment};
 
@@ -77,8 +78,10 @@ impl<C> Slot<C> {
     ) {
         let una = self.tcb.snd_una;
         if !segment.options.sack.is_empty() {
-            if tcp::reported_duplicate(segment).is_some() {
-                self.tcb.duplicate_reported();
+            if tcp::reported_duplicate(segment).is_some()
+                && let Some(recovery) = self.need_recovery(io)
+            {
+                recovery.duplicate_reported(&mut self.tcb);
             }
             let new = segment.options.sack.iter().any(|(_, right)| right.after(una));
             if new {
@@ -108,7 +111,7 @@ impl<C> Slot<C> {
     /// Drops what says nothing any more.
     pub(super) fn keep_or_drop<D>(&mut self, recovery: Recovery, io: &mut Io<D>) {
         let over = recovery.is_over(&self.tcb) || !self.tcb.has(Facts::SACK);
-        if over && recovery.episode.is_none() {
+        if over && recovery.episode.is_none() && !recovery.counts_duplicates(&self.tcb) {
             self.drop_recovery(io);
         } else {
             self.keep(recovery, io);
@@ -169,7 +172,7 @@ impl<C> Slot<C> {
         self.tcb.facts.set(Facts::REORDER_ARMED, wait_us > 0);
         if wait_us > 0 {
             let wait = Duration::from_micros(u64::from(wait_us));
-            self.tcb.reorder_at = io.now.tick().after(wait);
+            recovery.reorder_at = io.now.tick().after(wait);
         }
         let recovering = self.tcb.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT);
         if recovery.lost > 0 && !recovering && too_long && !congestion {
@@ -197,9 +200,18 @@ impl<C> Slot<C> {
         }
     }
 
+    /// When the reordering timer expires, if it is armed.
+    #[inline]
+    pub(super) fn reorder_at<D>(&self, io: &Io<D>) -> Option<Tick> {
+        if !self.tcb.has(Facts::REORDER_ARMED) {
+            return None;
+        }
+        self.recovery(io).map(|recovery| recovery.reorder_at)
+    }
+
     /// The reordering timer: what something overtook counts as lost now (RFC 8985 section 6.2).
     pub(super) fn reorder_timer<D: Device>(&mut self, io: &mut Io<D>) {
-        if !self.tcb.has(Facts::REORDER_ARMED) || self.tcb.reorder_at.is_after(io.now.tick()) {
+        if self.reorder_at(io).is_none_or(|at| at.is_after(io.now.tick())) {
             return;
         }
         let Some(mut recovery) = self.recovery(io).copied() else { return };
@@ -258,7 +270,7 @@ impl<C> Slot<C> {
             let Some(at) = self.cut_to_segment(at, io) else { return Sending::All };
             let len = io.pool.queued_len(at);
             let pipe = self.outbox.in_flight.bytes().saturating_sub(recovery.left());
-            if pipe > 0 && pipe + len > self.tcb.cwnd() {
+            if pipe > 0 && pipe + len > self.tcb.cwnd(Some(&recovery)) {
                 self.tcb.limited_by_cwnd();
                 return Sending::All;
             }

@@ -7,7 +7,7 @@ use super::slots::{Has, Slot};
 use crate::app::split_frame;
 use crate::device::{Class, Device, FrameRef, Marks, Place};
 use crate::tcp::output::{Next, Unsent};
-use crate::tcp::{Facts, LocalOffer, State};
+use crate::tcp::{Facts, LocalOffer, Recovery, State};
 use crate::time::Tick;
 use crate::wire::Seq;
 use crate::wire::tcp::{Flags, Options};
@@ -110,7 +110,10 @@ impl<C> Slot<C> {
         let first = self.outbox.queue.front().some().map_or(0, |at| io.pool.queued_len(at));
         // Longer ones are from before the path was known.
         let first = first.min(u32::from(self.tcb.snd_mss));
-        let unsent = Unsent { bytes: self.outbox.queue.bytes(), first, left: self.left(io) };
+        let recovery = self.recovery(io);
+        let left = recovery.map_or(0, Recovery::left);
+        let cwnd = self.tcb.cwnd(recovery);
+        let unsent = Unsent { bytes: self.outbox.queue.bytes(), first, left, cwnd };
         let mut space = None;
         let settings = self.settings(io, &mut space);
         self.tcb.next_segment(unsent, settings)

@@ -326,14 +326,6 @@ impl Tcb {
             && u32::from(segment.window) << self.snd_scale == self.snd_wnd
     }
 
-    /// The peer reports that something of ours came twice (RFC 2883): nothing was lost.
-    pub(crate) fn duplicate_reported(&mut self) {
-        if self.snd_una.at_or_after(self.dsack_round) {
-            self.dsack_round = self.snd_max;
-            self.reordering.on_dsack();
-        }
-    }
-
     /// Karn's algorithm: only a segment sent once is timed (RFC 6298 section 3), unless a timestamp
     /// says which transmission was acknowledged: of interest while the time-out is backed off,
     /// since the sample ends that.

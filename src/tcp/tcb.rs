@@ -79,7 +79,7 @@ bitflags! {
         const SACK = 1 << 14;
         /// `retransmit_at` is when a tail loss probe is due, and no timeout (RFC 8985 section 7).
         const PROBE_TIMER = 1 << 15;
-        /// `reorder_at` is set.
+        /// The recovery's `reorder_at` is set.
         const REORDER_ARMED = 1 << 16;
         /// What a timeout found is being repaired, until `recover` is acknowledged.
         const TIMED_OUT = 1 << 17;
@@ -156,18 +156,12 @@ pub(crate) struct Tcb {
     /// What was sent when the congestion window last held something back.
     pub(crate) limited_end: Seq,
     pub(crate) recover: Seq,
-    /// The congestion window while a recovery lasts (RFC 9937).
-    pub(crate) recovery_cwnd: u32,
     /// TLP.end_seq, while a probe is out (RFC 8985 section 7.1).
     pub(crate) probe_end: Seq,
-    /// RACK.dsack_round: duplicates reported before this is acknowledged count once.
-    pub(crate) dsack_round: Seq,
 
     /// Retransmission, zero-window probe or SYN retransmission: never two of them at once.
     pub(crate) retransmit_at: Tick,
     pub(crate) ack_at: Tick,
-    /// When a segment that something overtook counts as lost.
-    pub(crate) reorder_at: Tick,
     /// Keep-alive, FIN-WAIT-2 or TIME-WAIT.
     pub(crate) idle_at: Tick,
     /// Since when nothing has been acknowledged, while something is outstanding: R2's start.
@@ -219,12 +213,9 @@ impl Tcb {
             congestion: Control::NewReno(NewReno::new(offer.mss, 0)),
             limited_end: iss,
             recover: iss,
-            recovery_cwnd: 0,
             probe_end: iss,
-            dsack_round: iss,
             retransmit_at: now.tick(),
             ack_at: now.tick(),
-            reorder_at: now.tick(),
             idle_at: now.tick(),
             stalled_since: now.tick(),
             tries: 0,
