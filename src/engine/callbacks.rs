@@ -31,7 +31,7 @@ impl<A: App, D: Device> Engine<A, D> {
         self.apply_path(index);
         self.hop_confirmed(index);
         let slot = self.slots.at(index);
-        let (flow, id, role) = (slot.flow, slot.id, slot.role(&self.io));
+        let (flow, id, role) = (slot.flow(&self.io), slot.id, slot.role(&self.io));
         slot.outbox.segment = slot.tcb.snd_mss;
         slot.count_ecn(&self.io);
         let peer = Peer {
@@ -239,15 +239,16 @@ impl<A: App, D: Device> Engine<A, D> {
         self.wheel.cancel(index);
         let mut slot = self.slots.remove(index);
         let why = slot.over.unwrap_or(Close::Finished);
-        let hash = self.hash(&slot.flow);
+        let flow = slot.flow(&self.io);
+        let hash = self.hash(&flow);
         let role = slot.role(&self.io);
         slot.clear(&mut self.io);
-        slot.drop_row(&mut self.io);
+        slot.leave(&mut self.io);
         slot.forget_pace(&mut self.io);
         if slot.tcb.state == State::TimeWait && matches!(why, Close::Finished | Close::Aborted) {
             self.enter_time_wait(index, &slot, hash);
         } else {
-            self.forget_flow(hash, super::Target::Connection(index), &slot.flow);
+            self.forget_flow(hash, super::Target::Connection(index), &flow);
         }
         match (slot.app.take(), role) {
             (Some(conn), _) => {

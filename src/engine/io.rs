@@ -8,6 +8,7 @@ use siphasher::sip::SipHasher24;
 
 use super::config::Limits;
 use super::counters::{Counter, Counters};
+use super::ends::FarAddresses;
 use super::flow::{Flow, Hop};
 use super::flow_hash::FlowHash;
 use super::rare::Rare;
@@ -58,6 +59,8 @@ pub(crate) struct Io<D> {
     labels: FlowHash,
     offer_v4: LocalOffer,
     offer_v6: LocalOffer,
+    /// Addresses too long for a slot.
+    pub(crate) far: FarAddresses,
     /// What few connections have.
     pub(crate) rare: Slab<Rare>,
     pub(crate) samples: Samples,
@@ -98,6 +101,7 @@ impl<D: Device> Io<D> {
             offer_v4: LocalOffer::new(&settings.config, mtu, true),
             offer_v6: LocalOffer::new(&settings.config, mtu, false),
             settings,
+            far: FarAddresses::new(limits.connections),
             rare: Slab::new(limits.connections),
             samples: Samples::default(),
             departures: Rows::new(limits.connections),
@@ -133,9 +137,9 @@ impl<D: Device> Io<D> {
         self.mac
     }
 
-    /// What we offer in a handshake with this peer.
-    pub(crate) fn offer(&self, remote: Addr) -> LocalOffer {
-        if remote.is_v4() { self.offer_v4 } else { self.offer_v6 }
+    /// What we offer in a handshake with a peer of this family.
+    pub(crate) fn offer(&self, is_v4: bool) -> LocalOffer {
+        if is_v4 { self.offer_v4 } else { self.offer_v6 }
     }
 
     /// Index of one of our addresses.

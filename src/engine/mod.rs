@@ -29,6 +29,7 @@
 //! | `path_probe` | whether longer ones get through by now |
 //! | `link_local` | ARP, neighbour discovery, echo |
 //! | `own` | what single connections have of their own |
+//! | `ends` | a connection's addresses, as it keeps them |
 //! | `rare` | what few connections have, and those for a while |
 //! | `slots`, `slab`, `time_wait_table`, `demux`, `wheel` | the tables |
 //! | `address_table`, `neighbours`, `paths` | and those of addresses |
@@ -42,6 +43,7 @@ mod counters;
 mod demux;
 mod disorder;
 mod ecn;
+mod ends;
 mod flow;
 mod flow_hash;
 mod handshake;

@@ -51,7 +51,7 @@ impl<A: App, D: Device> Engine<A, D> {
             return;
         }
         slot.path_probe_lost(io);
-        let remote = slot.flow.remote;
+        let remote = io.far.remote(&slot.ends);
         if let Some(mtu) = self.paths.confirm(remote, now)
             && slot.payload_in(mtu) < slot.tcb.snd_mss
         {
@@ -73,7 +73,7 @@ impl<A: App, D: Device> Engine<A, D> {
     /// A connection opens: what is known of its path holds for it too.
     pub(super) fn apply_path(&mut self, index: u32) {
         let slot = self.slots.at(index);
-        if let Some(mtu) = self.paths.mtu(slot.flow.remote, self.io.now)
+        if let Some(mtu) = self.paths.mtu(self.io.far.remote(&slot.ends), self.io.now)
             && slot.payload_in(mtu) < slot.tcb.snd_mss
         {
             slot.set_segment(mtu, false, &mut self.io);
@@ -84,12 +84,12 @@ impl<A: App, D: Device> Engine<A, D> {
 impl<C> Slot<C> {
     /// Payload bytes of a full segment in packets of `mtu` bytes.
     pub(super) fn payload_in(&self, mtu: u16) -> u16 {
-        self.tcb.payload_in(mtu, self.flow.remote.is_v4())
+        self.tcb.payload_in(mtu, self.ends.is_v4())
     }
 
     /// Packets have `mtu` bytes at most from now on, told by a router or guessed.
     fn set_segment<D>(&mut self, mtu: u16, guessed: bool, io: &mut Io<D>) {
-        let full = self.tcb.packet_len(self.tcb.snd_mss, self.flow.remote.is_v4());
+        let full = self.tcb.packet_len(self.tcb.snd_mss, self.ends.is_v4());
         let now = io.now;
         let search = &mut self.own_mut(io).path;
         *search = Some(match search {
@@ -170,7 +170,7 @@ impl<C> Slot<C> {
 
     /// The size to try if what is first in flight may time out for its length.
     fn black_hole_step<D: Device>(&self, io: &Io<D>) -> Option<u16> {
-        let is_v4 = self.flow.remote.is_v4();
+        let is_v4 = self.ends.is_v4();
         let first = io.pool.queued_len(self.outbox.in_flight.front().some()?);
         let len = self.tcb.packet_len(first as u16, is_v4);
         black_hole_step(len, self.tcb.rtt.backoff(), is_v4)

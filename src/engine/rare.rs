@@ -54,8 +54,13 @@ impl<C> Slot<C> {
         }
     }
 
-    /// Everything in the row goes; frames must have gone before.
-    pub(super) fn drop_row<D>(&mut self, io: &mut Io<D>) {
+    /// The connection is over: its rows in the tables go. Its frames must have gone before.
+    pub(super) fn leave<D>(&mut self, io: &mut Io<D>) {
+        self.drop_row(io);
+        io.far.forget(&self.ends);
+    }
+
+    fn drop_row<D>(&mut self, io: &mut Io<D>) {
         if let Some(handle) = self.rare.take() {
             io.rare.remove(handle.index());
         }

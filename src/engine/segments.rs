@@ -40,7 +40,9 @@ impl<A: App, D: Device> Engine<A, D> {
     /// Where a flow is kept; `hash` is its own.
     pub(super) fn find_flow(&self, flow: &Flow, hash: u64) -> Option<Target> {
         let is_meant = |bits| match Target::from_bits(bits) {
-            Target::Connection(index) => self.slots.get(index).is_some_and(|s| s.flow == *flow),
+            Target::Connection(index) => {
+                self.slots.get(index).is_some_and(|slot| slot.is_of(flow, &self.io))
+            }
             Target::HalfOpen(index) => self.half_open.get(index).is_some_and(|h| h.flow == *flow),
             Target::TimeWait(index) => self.time_wait.get(index).is_some_and(|w| w.flow == *flow),
         };
@@ -66,7 +68,7 @@ impl<A: App, D: Device> Engine<A, D> {
             slot.predicted_arrives(frame, segment, hop, io);
             return self.list(index);
         }
-        let offer = io.offer(slot.flow.remote);
+        let offer = io.offer(slot.ends.is_v4());
         let before = slot.tcb.ecn.is_on().then(|| slot.before_marks(io));
         let mut space = None;
         let settings = slot.settings(io, &mut space);
@@ -127,6 +129,18 @@ impl<A: App, D: Device> Engine<A, D> {
 }
 
 impl<C> Slot<C> {
+    /// The connection's addresses and ports.
+    #[inline]
+    pub(super) fn flow<D>(&self, io: &Io<D>) -> Flow {
+        io.far.flow(&self.ends)
+    }
+
+    /// Whether they are these.
+    #[inline]
+    pub(super) fn is_of<D>(&self, flow: &Flow, io: &Io<D>) -> bool {
+        io.far.is(&self.ends, flow)
+    }
+
     /// Whether the segment is the one that nearly every segment is: the next, on a connection where
     /// nothing is missing either way.
     #[inline]
@@ -276,7 +290,7 @@ impl<C> Slot<C> {
             }
             Answer::Reset { seq } => {
                 if io.may_reply() {
-                    io.send_reset(&self.flow, self.hop, seq, None, self.plain_options(io));
+                    io.send_reset(&self.flow(io), self.hop, seq, None, self.plain_options(io));
                 }
             }
         }

@@ -41,6 +41,7 @@ impl<C> Slot<C> {
             return false;
         }
         self.restart_if_idle(io);
+        let flow = self.flow(io);
         while let Some(at) = self.outbox.queue.front().some() {
             let len = io.pool.queued_len(at);
             if !self.tcb.has_room_for(len) || io.pool.is_posted(at) || io.device.room() == 0 {
@@ -51,7 +52,7 @@ impl<C> Slot<C> {
             let next = Next { seq: self.tcb.snd_nxt, len, flags, again: false };
             let fields = self.plain_fields(next.seq, flags, io);
             let Some(mut frame) = self.outbox.queue.pop_front(&io.pool, SENDING) else { break };
-            if !io.send(&mut frame, &self.flow, self.hop, &fields) {
+            if !io.send(&mut frame, &flow, self.hop, &fields) {
                 self.outbox.queue.insert_after(&io.pool, FrameRef::NONE, frame, SENDING);
                 return false;
             }
@@ -127,7 +128,7 @@ impl<C> Slot<C> {
             self.mark_data(next, &mut fields);
         }
         if next.len == 0 {
-            if !io.send_control(&self.flow, self.hop, &fields, &[]) {
+            if !io.send_control(&self.flow(io), self.hop, &fields, &[]) {
                 return false;
             }
         } else if !self.transmit_front(next, &fields, io) {
@@ -150,6 +151,7 @@ impl<C> Slot<C> {
 
     /// Moves the front of the send queue to the queue of what is in flight.
     fn transmit_front<D: Device>(&mut self, next: &Next, fields: &Fields, io: &mut Io<D>) -> bool {
+        let flow = self.flow(io);
         let queue = &mut self.outbox.queue;
         let front = queue.front();
         // Sent before, and the device has not even finished that.
@@ -171,7 +173,7 @@ impl<C> Slot<C> {
             }
         }
         let Some(mut frame) = queue.pop_front(&io.pool, SENDING) else { return false };
-        let sent = io.send(&mut frame, &self.flow, self.hop, fields);
+        let sent = io.send(&mut frame, &flow, self.hop, fields);
         if sent {
             let at = self.outbox.in_flight.push_back(&io.pool, frame, SENDING);
             io.pool.note_sent(at, next.seq.0, io.now.micros32());
@@ -224,7 +226,7 @@ impl<C> Slot<C> {
     /// An ACK, a keep-alive or a probe: no sequence number of its own.
     pub(super) fn send_ack<D: Device>(&mut self, seq: Seq, payload: &[u8], io: &mut Io<D>) -> bool {
         let fields = self.fields(seq, Flags::ACK, payload.len(), io);
-        let sent = io.send_control(&self.flow, self.hop, &fields, payload);
+        let sent = io.send_control(&self.flow(io), self.hop, &fields, payload);
         if sent {
             self.advertised(&fields, io);
             self.told(&fields, io);
@@ -263,7 +265,7 @@ impl<C> Slot<C> {
             return;
         }
         let (seq, ack) = (self.tcb.bare_seq(), Some(self.tcb.rcv_nxt));
-        io.send_reset(&self.flow, self.hop, seq, ack, self.plain_options(io));
+        io.send_reset(&self.flow(io), self.hop, seq, ack, self.plain_options(io));
     }
 
     /// The header of a segment that carries so many bytes.
@@ -276,7 +278,7 @@ impl<C> Slot<C> {
     ) -> Fields {
         let buffer = io.settings.config.receive_buffer;
         if flags.contains(Flags::SYN) {
-            let offer = io.offer(self.flow.remote);
+            let offer = io.offer(self.ends.is_v4());
             return Fields {
                 seq,
                 ack: if flags.contains(Flags::ACK) { self.tcb.rcv_nxt } else { Seq(0) },

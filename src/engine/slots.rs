@@ -2,7 +2,8 @@
 
 use bitflags::bitflags;
 
-use super::flow::{Flow, Hop};
+use super::ends::Ends;
+use super::flow::Hop;
 use super::slab::Handle;
 use crate::app::{Close, ConnId, CoreId, Inbox, Outbox};
 use crate::tcp::Tcb;
@@ -60,7 +61,7 @@ bitflags! {
 #[derive(Debug)]
 pub(crate) struct Slot<C> {
     pub(crate) tcb: Tcb,
-    pub(crate) flow: Flow,
+    pub(crate) ends: Ends,
     pub(crate) hop: Hop,
     pub(crate) inbox: Inbox,
     pub(crate) outbox: Outbox,
@@ -207,6 +208,8 @@ impl<C> Slots<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::ends::FarAddresses;
+    use crate::engine::flow::Flow;
     use crate::tcp::{LocalOffer, Settings, TcpConfig};
     use crate::time::Instant;
     use crate::wire::{Addr, Seq};
@@ -214,9 +217,11 @@ mod tests {
     fn slot(id: ConnId) -> Slot<u8> {
         let settings = Settings::new(TcpConfig::default());
         let offer = LocalOffer::new(&settings.config, 1_500, true);
+        let remote = Addr::UNSPECIFIED_V4;
+        let flow = Flow { remote, remote_port: 1, local_port: 2, local: 0 };
         Slot {
             tcb: Tcb::connect(Seq(0), 0, &offer, &settings, Instant::ZERO),
-            flow: Flow { remote: Addr::UNSPECIFIED_V4, remote_port: 1, local_port: 2, local: 0 },
+            ends: FarAddresses::new(0).keep(&flow).expect("IPv4"),
             hop: Hop::to([0; 6]),
             inbox: Inbox::new(),
             outbox: Outbox::new(1_460),
@@ -248,7 +253,7 @@ mod tests {
     #[test]
     fn a_place_takes_no_more_than_its_slot() {
         assert_eq!(size_of::<Entry<()>>(), size_of::<Slot<()>>());
-        assert_eq!(size_of::<Entry<()>>(), 288);
+        assert_eq!(size_of::<Entry<()>>(), 256);
     }
 
     #[test]
