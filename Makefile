@@ -16,7 +16,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test interop demo bench-wrk bench-engine bench-connections bench-syn bench-recovery gate lint fmt doc clean
+.PHONY: help setup build test interop demo bench-wrk bench-engine bench-connections bench-syn bench-recovery gate lint loom fmt doc clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ lint: ## Check formatting, clippy and rustdoc, warnings as errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --all-features
+
+loom: ## Try every interleaving of what threads share in the handshake and its orders
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom $(CARGO) test \
+		--no-default-features --features runtime --lib loom_
 
 fmt: ## Format the code
 	$(CARGO) fmt --all

@@ -71,6 +71,7 @@ fn a_flag_that_makes_no_sense_is_explained() {
         ("--backend", "dpdk", "expected auto, af-xdp, tap, kernel"),
         ("--queues", "3-1", "0-3 or 0,2"),
         ("--drain", "5", "500ms or 5s"),
+        ("--overflow", "wait", "drop"),
         ("--address", "10.9.0.1", "prefix length"),
         ("--ecn", "on", "ask-classic and accept"),
         ("--congestion", "vegas", "cubic, newreno, dctcp and bbr"),
@@ -101,6 +102,35 @@ fn a_malformed_file_is_named_with_line_and_key() {
     fs::remove_file(&path).expect("there");
     let message = refused(here(&["serve", "--config", name]));
     contains(&message, &["machine: ", name, "No such file", "--config"]);
+}
+
+#[test]
+fn a_limit_that_makes_no_sense_is_named() {
+    let listen = ["serve", "--backend", "kernel", "--listen", "127.0.0.1:0"];
+    for (flag, value) in [
+        ("--backlog", "0"),
+        ("--max-half-open", "0"),
+        ("--max-connections", "0"),
+        ("--max-per-source", "0"),
+        ("--source-prefix", "16"),
+    ] {
+        let message = refused(here(&[&listen[..], &[flag, value]].concat()));
+        contains(&message, &["configuration: ", &format!("{flag} is {value}"), "name a number"]);
+    }
+}
+
+#[test]
+fn a_file_is_looked_through_before_it_is_used() {
+    let path = std::env::temp_dir().join(format!("sidestep-check-{}.toml", std::process::id()));
+    let name = path.to_str().expect("text");
+    fs::write(&path, "[limits]\npatience = '0s'\n").expect("a temporary file");
+    contains(&refused(here(&["check", "--config", name])), &["patience in [limits]", "10s"]);
+    fs::write(&path, "[limits]\npatience = '3s'\n").expect("a temporary file");
+    let output = here(&["check", "--config", name]).output().expect("coreutils");
+    fs::remove_file(&path).expect("there");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success());
+    contains(&said, &["serve would take it", "accept queue", "somaxconn"]);
 }
 
 #[test]
@@ -207,9 +237,9 @@ fn a_port_that_the_kernel_listens_on_is_left_to_it() {
 #[test]
 fn packets_that_do_not_fit_a_frame_are_not_tried() {
     let Some(net) = Net::new("mtu") else { return };
-    net.server.ip(&["link", "set", "dev", "srv0", "mtu", "3000"]).expect("an MTU");
+    net.server.ip(&["link", "set", "dev", "srv0", "mtu", "20000"]).expect("an MTU");
     let message = refused(on_srv0(&net, &LISTEN));
-    contains(&message, &["MTU of 3000", "frame of 2048", "ip link set dev srv0 mtu"]);
+    contains(&message, &["MTU of 20000", "frame of 16384", "ip link set dev srv0 mtu 16110"]);
     assert!(!net.has_program());
 }
 

@@ -107,6 +107,35 @@ fn serves_until_it_is_stopped_and_resets_what_is_left() {
 }
 
 #[test]
+fn whoever_comes_while_accepting_is_paused_waits_until_it_is_resumed() {
+    let outcome = with_server(local(), |server, stop| {
+        stop.pause_accepting(true);
+        // The order has been obeyed when nobody is let in any more.
+        let mut streams = Vec::new();
+        for _ in 0..1_000 {
+            streams.push(connect(server));
+            if server.opened.recv_timeout(Duration::from_millis(200)).is_err() {
+                break;
+            }
+        }
+        let mut last = streams.pop().expect("one at least");
+        last.write_all(b"x").expect("sent");
+        stop.pause_accepting(false);
+        server.opened.recv_timeout(PATIENCE).expect("opened");
+        last.read_exact(&mut [0]).expect("an answer");
+    });
+    outcome.expect("a good end");
+}
+
+#[test]
+fn a_limit_that_makes_no_sense_is_refused() {
+    let error = local().backlog(0).run_until(&Stop::new(), |_| -> Talker { unreachable!() });
+    assert!(error.expect_err("refused").to_string().contains("--backlog is 0"));
+    let builder = local().max_connections_per_source(1, 8);
+    assert!(builder.check().expect_err("refused").to_string().contains("--source-prefix is 8"));
+}
+
+#[test]
 fn a_message_from_another_thread_wakes_a_sleeping_core() {
     let outcome = with_server(local(), |server, _| {
         let mut stream = connect(server);

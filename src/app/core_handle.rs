@@ -92,8 +92,9 @@ impl Core<'_> {
         Ok(())
     }
 
-    /// Stops (`true`) or resumes accepting: new connections are refused as when the accept queue is
-    /// full; established ones go on.
+    /// Stops (`true`) or resumes accepting, as if nobody called accept(2): new connections are
+    /// established and wait in the accept queue until it is full (`backlog`), and the next ones are
+    /// refused as [`Overflow`](crate::engine::Overflow) says. Open ones go on.
     pub fn pause_accepting(&mut self, paused: bool) {
         self.commands.accept_paused = paused;
     }

@@ -1,16 +1,23 @@
 //! `sidestep check`: what this machine and an interface offer, and what would be picked.
 
 use std::fs;
+use std::path::Path;
 
 use crate::runtime::{Error, Interface};
 
-/// Prints the report; only an interface that does not exist is an error.
-pub(super) fn run(interface: Option<&str>) -> Result<(), Error> {
+/// Prints the report; only an interface that does not exist and a file that `serve` would not take
+/// are errors.
+pub(super) fn run(interface: Option<&str>, config: Option<&Path>) -> Result<(), Error> {
+    if let Some(path) = config {
+        super::serve::builder(&super::file::read(path)?).check()?;
+        row("file", &format!("{}: serve would take it", path.display()));
+    }
     let interface = interface.map(Interface::find).transpose().map_err(Error::from)?;
     row("kernel", &read("/proc/sys/kernel/osrelease"));
     row("privileges", &privileges());
     row("huge pages", &huge_pages());
     row("processors", &processors());
+    row("accept queue", &accept_queue());
     let Some(interface) = interface else {
         row("interface", "none named: say --interface NAME to see what AF_XDP gets there");
         row("would pick", "--backend kernel, as no interface is named");
@@ -76,6 +83,11 @@ fn huge_pages() -> String {
     format!("{free} of {all} of 2 MiB are free: {frames}")
 }
 
+fn accept_queue() -> String {
+    let most = read("/proc/sys/net/core/somaxconn");
+    format!("on kernel sockets --backlog counts up to {most} (sysctl net.core.somaxconn)")
+}
+
 fn processors() -> String {
     let ids = core_affinity::get_core_ids().unwrap_or_default();
     let ids: Vec<String> = ids.iter().map(|id| id.id.to_string()).collect();
@@ -84,13 +96,14 @@ fn processors() -> String {
 
 #[cfg(feature = "af-xdp")]
 fn try_af_xdp(interface: &Interface) -> Result<(), Error> {
-    use crate::device::af_xdp::{AfXdp, AfXdpConfig, Mode, Steer};
+    use crate::device::af_xdp::{AfXdp, AfXdpConfig, Mode, Steer, fitting};
     use crate::device::{Pool, PoolConfig};
 
     let nic = interface.nic();
     let steer = Steer::attach(&nic, Mode::Auto)?;
     for queue in 0..interface.rx_queues {
-        let pool = Pool::new(PoolConfig { frames: 1_024, ..PoolConfig::default() })?;
+        let frames = PoolConfig { frames: 1_024, ..PoolConfig::default() };
+        let pool = Pool::new(fitting(frames, nic.mtu))?;
         let config = AfXdpConfig { queue, ..AfXdpConfig::default() };
         let device = AfXdp::open(&steer, &nic, &config, pool)?;
         let mut text = format!("queue {queue}: {}", device.obtained().name());

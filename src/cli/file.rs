@@ -7,7 +7,6 @@ use std::path::Path;
 use super::options::Options;
 use super::text::{Span, text};
 use crate::device::PoolConfig;
-use crate::engine::Limits;
 use crate::runtime::Error;
 use crate::tcp::congestion::Algorithm;
 use crate::tcp::{Ecn, TcpConfig};
@@ -28,6 +27,7 @@ pub(crate) struct TcpSettings {
     pacing: Option<bool>,
     receive_buffer: Option<u32>,
     send_buffer: Option<u32>,
+    syn_retries: Option<u8>,
 }
 
 impl TcpSettings {
@@ -46,34 +46,10 @@ impl TcpSettings {
             },
             receive_buffer: self.receive_buffer.unwrap_or(default.receive_buffer),
             send_buffer: self.send_buffer.unwrap_or(default.send_buffer),
+            syn_retries: self.syn_retries.unwrap_or(default.syn_retries),
             congestion: congestion.unwrap_or(default.congestion),
             pacing: self.pacing.unwrap_or(default.pacing),
             ecn: ecn.unwrap_or(default.ecn),
-            ..default
-        }
-    }
-}
-
-/// `[limits]`: see [`Limits`] for what each means.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub(crate) struct LimitSettings {
-    connections: Option<u32>,
-    half_open: Option<u32>,
-    time_wait: Option<u32>,
-    batch: Option<u32>,
-}
-
-impl LimitSettings {
-    /// These limits over the defaults.
-    pub(crate) fn limits(&self, backlog: Option<u32>) -> Limits {
-        let default = Limits::default();
-        Limits {
-            connections: self.connections.unwrap_or(default.connections),
-            half_open: self.half_open.unwrap_or(default.half_open),
-            backlog: backlog.unwrap_or(default.backlog),
-            time_wait: self.time_wait.unwrap_or(default.time_wait),
-            batch: self.batch.unwrap_or(default.batch),
             ..default
         }
     }
@@ -141,6 +117,7 @@ mod tests {
     use core::time::Duration;
 
     use super::*;
+    use crate::engine::Overflow;
     use crate::runtime::{Backend, Poll};
 
     #[test]
@@ -149,9 +126,13 @@ mod tests {
             "interface = 'eth1'\nlisten = ['10.9.0.1:80', '[fd09::1]:80']\napp = 'echo'\n\
              backend = 'af-xdp'\nmode = 'copy'\nqueues = '0-1'\ncores = 1\npoll = 'busy'\n\
              address = ['10.9.0.7/24']\ngateway = ['10.9.0.2']\nbacklog = 7\ndrain = '250ms'\n\
+             overflow = 'reset'\n\
              congestion = 'bbr'\necn = 'accurate'\nstats-json = 's.json'\nroot = '.'\n\
-             [tcp]\ntime-wait = '1s'\nkeep-alive = '0s'\n\
-             [limits]\nconnections = 10\n[frames]\nsize = 4096\n",
+             [tcp]\ntime-wait = '1s'\nkeep-alive = '0s'\nsyn-retries = 3\n\
+             [limits]\nconnections = 10\npatience = '3s'\nout-of-order = 11\n\
+             newcomer-frames = 12\nhalf-open = 13\nsyn-cookies-at = 5\n\
+             connections-per-source = 14\nsource-prefix = 24\nconnections-per-listener = 9\n\
+             replies-per-second = 15\n[frames]\nsize = 4096\n",
         )
         .expect("valid");
         assert_eq!(options.listen.len(), 2);
@@ -161,8 +142,13 @@ mod tests {
         let tcp = options.tcp.config(options.congestion, options.ecn);
         assert_eq!((tcp.time_wait, tcp.keep_alive), (Duration::from_secs(1), None));
         assert_eq!((tcp.congestion, tcp.ecn), (Algorithm::Bbr, Ecn::Accurate));
-        assert_eq!(options.limits.limits(options.backlog).connections, 10);
-        assert_eq!(options.limits.limits(options.backlog).backlog, 7);
+        assert_eq!((options.overflow, tcp.syn_retries), (Some(Overflow::Reset), 3));
+        let limits = options.limits.limits(options.backlog);
+        assert_eq!((limits.connections, limits.connections_per_listener), (10, 9));
+        assert_eq!((limits.connections_per_source, limits.source_prefix), (14, 24));
+        assert_eq!((limits.half_open, limits.syn_cookies_at, limits.backlog), (13, 5, 7));
+        assert_eq!((limits.newcomer_frames, limits.out_of_order), (12, 11));
+        assert_eq!((limits.patience, limits.replies_per_second), (Duration::from_secs(3), 15));
         assert_eq!(options.frames.config().frame_size, 4_096);
     }
 
@@ -174,6 +160,9 @@ mod tests {
             ("listen = [\n  '10.9.0.1:80',\n  'nowhere'\n]\n", "line 3, key 'listen': "),
             ("backlog = -1\n", "line 1, key 'backlog': "),
             ("drain = '5'\n", "line 1, key 'drain': '5' is no length of time"),
+            ("overflow = 'wait'\n", "line 1, key 'overflow': 'wait' is no overflow policy"),
+            ("[limits]\nhalf-open = -1\n", "line 2, key 'half-open': "),
+            ("[limits]\npatience = 3\n", "line 2, key 'patience': '3' is no length of time"),
             ("[tcp]\nnagle = true\n", "line 2, key 'nagle': unknown field"),
             ("app = \n", "line 1, key 'app': "),
             ("app = 'a'\napp = 'b'\n", "line 2, key 'app': "),

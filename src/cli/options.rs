@@ -6,9 +6,10 @@ use core::time::Duration;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use super::file::{Frames, LimitSettings, TcpSettings};
+use super::file::{Frames, TcpSettings};
+use super::limits::LimitSettings;
 use super::text::{Span, text, texts};
-use crate::engine::SynCookies;
+use crate::engine::{Overflow, SynCookies};
 use crate::runtime::{Backend, Cidr, Mode, Numbers, ParseSettingError, Poll};
 use crate::tcp::Ecn;
 use crate::tcp::congestion::Algorithm;
@@ -137,10 +138,18 @@ pub(crate) struct Options {
     #[serde(deserialize_with = "texts")]
     pub(crate) gateway: Vec<IpAddr>,
 
-    /// Established connections that may wait for the application, per listener and core
-    /// [default: 1024]
+    /// Established connections that may wait for the application while it does not accept, per
+    /// listener and core [default: 1024]
     #[arg(long, value_name = "N")]
     pub(crate) backlog: Option<u32>,
+
+    /// What becomes of a connection for which there is no room [default: drop]
+    ///
+    /// drop: nothing is said, its peer tries again; on kernel sockets it waits;
+    /// reset: its peer is told at once
+    #[arg(long, value_name = "drop|reset", verbatim_doc_comment)]
+    #[serde(deserialize_with = "text")]
+    pub(crate) overflow: Option<Overflow>,
 
     /// Answer SYNs with cookies, which keep no state: never, when many connections are half open,
     /// or always [default: auto]
@@ -212,7 +221,7 @@ pub(crate) struct Options {
 
     #[arg(skip)]
     pub(crate) tcp: TcpSettings,
-    #[arg(skip)]
+    #[command(flatten)]
     pub(crate) limits: LimitSettings,
     #[arg(skip)]
     pub(crate) frames: Frames,
@@ -237,6 +246,7 @@ impl Options {
             address: list(self.address, file.address),
             gateway: list(self.gateway, file.gateway),
             backlog: self.backlog.or(file.backlog),
+            overflow: self.overflow.or(file.overflow),
             syn_cookies: self.syn_cookies.or(file.syn_cookies),
             cookie_keys: self.cookie_keys.or(file.cookie_keys),
             cookie_rotation: self.cookie_rotation.or(file.cookie_rotation),
@@ -250,7 +260,7 @@ impl Options {
             #[cfg(debug_assertions)]
             fault: self.fault,
             tcp: file.tcp,
-            limits: file.limits,
+            limits: self.limits.or(file.limits),
             frames: file.frames,
         }
     }

@@ -28,7 +28,7 @@ pub(super) fn run(flags: Options, config: Option<&Path>) -> Result<(), Error> {
     }
 }
 
-fn builder(options: &Options) -> ServerBuilder {
+pub(super) fn builder(options: &Options) -> ServerBuilder {
     let mut builder = Server::builder()
         .backend(options.backend.unwrap_or_default())
         .mode(options.mode.unwrap_or_default())
@@ -36,6 +36,7 @@ fn builder(options: &Options) -> ServerBuilder {
         .drain(options.drain())
         .tcp(options.tcp.config(options.congestion, options.ecn))
         .limits(options.limits.limits(options.backlog))
+        .overflow(options.overflow.unwrap_or_default())
         .pool(options.frames.config())
         .answer_in_driver(options.answer_in_driver)
         .accept_partial_checksums(options.accept_partial_checksums)

@@ -20,6 +20,8 @@ mod pool;
 pub(crate) mod prefetch;
 mod queue;
 mod record;
+#[cfg(feature = "kernel")]
+pub(crate) mod syn_count;
 #[cfg(feature = "tap")]
 mod tap;
 mod virtual_wire;

@@ -13,19 +13,6 @@ use crate::tcp::{Facts, State};
 const STARVED_RESERVE: u32 = 16;
 
 impl<A: App, D: Device> Engine<A, D> {
-    /// `on_open` for everything in the accept queue, in order.
-    pub(super) fn accept(&mut self) -> bool {
-        let mut any = false;
-        while let Some(index) = self.accept_queue.pop_front() {
-            any = true;
-            if self.slots.at(index).over.is_none() {
-                self.opened(index);
-            }
-            self.list(index);
-        }
-        any
-    }
-
     /// The handshake is complete: asks the application.
     pub(super) fn opened(&mut self, index: u32) {
         self.apply_path(index);
@@ -243,13 +230,16 @@ impl<A: App, D: Device> Engine<A, D> {
         let hash = self.hash(&flow);
         let role = slot.role(&self.io);
         slot.clear(&mut self.io);
-        slot.leave(&mut self.io);
+        if slot.is_accepted() {
+            self.leave(&flow);
+        }
         slot.forget_pace(&mut self.io);
         if slot.tcb.state == State::TimeWait && matches!(why, Close::Finished | Close::Aborted) {
             self.enter_time_wait(index, &slot, hash);
         } else {
             self.forget_flow(hash, super::Target::Connection(index), &flow);
         }
+        slot.leave(&mut self.io);
         match (slot.app.take(), role) {
             (Some(conn), _) => {
                 self.io.counters.close(why);

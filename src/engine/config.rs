@@ -26,13 +26,16 @@ pub struct Listen {
     pub at: SocketAddr,
 }
 
-/// What to do with a connection that finds a queue full.
+/// What to do with a SYN, or with the last segment of a handshake, for which there is no room: in
+/// the half-open table, in the accept queue, or in a budget of connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overflow {
-    /// Say nothing: the peer tries again (what Linux does by default).
+    /// Say nothing: the peer tries again (what Linux does by default). A handshake that can't be
+    /// completed now stays half open.
     #[default]
     Drop,
-    /// Answer with RST: the peer knows at once.
+    /// Answer with RST: the peer knows at once (`tcp_abort_on_overflow` of Linux, and for SYNs
+    /// too).
     Reset,
 }
 
@@ -69,11 +72,25 @@ pub struct CookieConfig {
 pub struct Limits {
     /// Connections.
     pub connections: u32,
-    /// Connections whose handshake is not complete.
+    /// Of these, as many as one listener may have accepted. Default: no limit of its own.
+    pub connections_per_listener: u32,
+    /// Connections that peers of one [source](Limits::source_prefix) may have opened, so that none
+    /// of them has all. Only completed handshakes count: nobody can use up another's share with
+    /// forged SYNs. Default: no limit.
+    pub connections_per_source: u32,
+    /// Leading bits of an IPv4 address that make a source, 24 to 32. Of IPv6 it is always 64.
+    pub source_prefix: u8,
+    /// Frames that must be free, the reserve not counted, for a new connection to be let in: with
+    /// fewer there would be none for what it sends. Never more than a sixteenth of the pool. 0: no
+    /// such limit.
+    pub newcomer_frames: u32,
+    /// Connections whose handshake is not complete, per listener (`max_half_open`).
     pub half_open: u32,
-    /// Half-open connections from which on SYNs are answered with cookies, if they may be.
+    /// Half-open connections of a listener from which on its SYNs are answered with cookies, if
+    /// they may be.
     pub syn_cookies_at: u32,
-    /// Connections that are established and wait for `on_open`, per listener.
+    /// Connections that are established and wait for `on_open`, per listener. They wait longer than
+    /// a turn only while accepting is paused.
     pub backlog: u32,
     /// Connections in TIME-WAIT; the oldest makes room.
     pub time_wait: u32,
@@ -105,6 +122,10 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 65_536,
+            connections_per_listener: u32::MAX,
+            connections_per_source: u32::MAX,
+            source_prefix: 32,
+            newcomer_frames: 64,
             half_open: 4_096,
             syn_cookies_at: 2_048,
             backlog: 1_024,

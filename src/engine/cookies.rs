@@ -13,6 +13,7 @@ use super::counters::Counter;
 use super::flow::{Flow, Hop};
 use super::handshake::HalfOpenEntry;
 use super::io::Io;
+use super::listeners::ListenerId;
 use super::send::syn_window;
 use super::{Engine, Target};
 use crate::app::App;
@@ -99,29 +100,26 @@ pub(super) fn tuple<D>(flow: &Flow, io: &Io<D>) -> Tuple {
 impl<A: App, D: Device> Engine<A, D> {
     /// Whether a SYN is to be answered with a cookie. After an earlier connection (`after`) that is
     /// the second choice: a cookie's sequence number can't be put above that connection's.
-    pub(super) fn wants_cookie(&self, after: Option<Seq>) -> bool {
+    pub(super) fn wants_cookie(&self, listener: ListenerId, after: Option<Seq>) -> bool {
+        let listeners = &self.admission.listeners;
         let many = match self.cookies.when {
             SynCookies::Off => false,
-            SynCookies::Auto => self.half_open.len() >= self.cookies.at,
+            SynCookies::Auto => listeners.half_open(listener) >= self.cookies.at,
             SynCookies::Always => true,
         };
-        many && (after.is_none() || self.half_open.is_full())
+        many && (after.is_none() || listeners.half_open_is_full(listener))
     }
 
     /// Answers a SYN and forgets it.
     pub(super) fn send_cookie(&mut self, syn: &Segment, flow: &Flow, hop: Hop, after: Option<Seq>) {
-        if self.slots.is_full() {
-            // Nobody is invited for whom there is no room.
-            self.io.counters.inc(Counter::DropConnectionsFull);
-            return self.overflow(syn, flow, hop);
-        }
         let io = &self.io;
         let tuple = tuple(flow, io);
         let keys = &self.cookies.keys;
         let state = HalfOpen::in_cookie(syn, keys, &tuple, &io.offer(flow.remote.is_v4()), io.now);
         if after.is_some_and(|after| !state.iss.after(after)) {
             // The client tries again, and finds room or another cookie.
-            return self.io.counters.inc(Counter::DropHalfOpenFull);
+            self.io.counters.inc(Counter::DropHalfOpenFull);
+            return self.io.counters.inc(Counter::ListenDrops);
         }
         self.cookies.last_step = Some(step_at(keys.unix_ms(io.now)));
         self.io.counters.inc(Counter::SynCookiesSent);
@@ -136,6 +134,7 @@ impl<A: App, D: Device> Engine<A, D> {
         flow: &Flow,
         hop: Hop,
         hash: u64,
+        listener: ListenerId,
     ) -> Option<Frame> {
         let flags = segment.flags & (Flags::ACK | Flags::SYN | Flags::RST);
         if self.cookies.when == SynCookies::Off || flags != Flags::ACK {
@@ -150,14 +149,13 @@ impl<A: App, D: Device> Engine<A, D> {
             // The first data, sent again by another way: the connection is on another core.
             return Some(frame);
         }
-        let refused = match self.refusal() {
-            _ if self.draining || self.commands.accept_paused => Some(Counter::DropPaused),
-            refused => refused,
+        let refused = match self.draining {
+            true => Some(Counter::DropDraining),
+            false => self.refusal(Some(listener), flow.remote),
         };
         if let Some(counter) = refused {
-            self.io.counters.inc(counter);
             self.io.pool.release(frame);
-            self.overflow(segment, flow, hop);
+            self.refuse(counter, segment, flow, hop);
             return None;
         }
         let entry = HalfOpenEntry { flow: *flow, hop, state };
@@ -167,7 +165,7 @@ impl<A: App, D: Device> Engine<A, D> {
             return Some(frame);
         }
         self.io.counters.inc(Counter::SynCookiesReceived);
-        self.accept_queue.push_back(slot);
+        self.enqueue(slot, Some(listener), flow.remote);
         self.connection_arrives(slot, frame, segment, hop);
         None
     }
@@ -184,15 +182,17 @@ impl<A: App, D: Device> Engine<A, D> {
     /// Tells the device when floods begin and end.
     pub(super) fn look_for_floods(&mut self) {
         let cookies = &mut self.cookies;
-        let accepting = !self.draining && !self.commands.accept_paused;
-        let flooded = accepting
+        let calm = cookies.at / CALM_DIVISOR;
+        let flooded = !self.draining
             && match cookies.when {
                 SynCookies::Off => false,
                 SynCookies::Always => true,
-                SynCookies::Auto if cookies.flooded => {
-                    self.half_open.len() > cookies.at / CALM_DIVISOR
+                // One listener can't have more than all together: most of the time that is enough.
+                SynCookies::Auto if self.half_open.len() < calm.max(1) => false,
+                SynCookies::Auto => {
+                    let most = self.admission.listeners.most_half_open();
+                    if cookies.flooded { most > calm } else { most >= cookies.at }
                 }
-                SynCookies::Auto => self.half_open.len() >= cookies.at,
             };
         if flooded == cookies.flooded {
             return;

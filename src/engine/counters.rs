@@ -115,14 +115,21 @@ pub enum Counter {
     DropStray,
     /// Dropped: addressed to somebody else, or from an address that nobody can have.
     DropNotOurs,
-    /// Dropped: SYN while the half-open table was full.
+    /// SYNs and last segments of handshakes that found the accept queue full.
+    ListenOverflows,
+    /// SYNs and last segments of handshakes that were refused, for whatever reason; each counts
+    /// under its reason too.
+    ListenDrops,
+    /// Refused: SYN while the half-open table was full.
     DropHalfOpenFull,
-    /// Dropped: last segment of a handshake while the accept queue was full (`listen_overflows`).
-    DropBacklogFull,
-    /// Dropped: no connection slot left.
+    /// Refused: new connection while there were as many as may be, of this core or this listener.
     DropConnectionsFull,
-    /// Dropped: SYN while accepting was paused or the server was draining.
-    DropPaused,
+    /// Refused: new connection while frames were few.
+    DropNewcomerFrames,
+    /// Refused: new connection from a source that had as many as it may.
+    DropSourceFull,
+    /// Refused: new connection while the server was shutting down.
+    DropDraining,
     /// Dropped: sequence number outside of the window (answered with ACK).
     DropOutOfWindow,
     /// Dropped: timestamp too old (PAWS, RFC 7323 section 5).

@@ -2,7 +2,7 @@
 
 use super::counters::Counter;
 use super::io::{Fields, Io};
-use super::slots::{Has, Slot};
+use super::slots::Slot;
 use crate::device::Device;
 use crate::tcp::output::Next;
 use crate::tcp::{Accurate, EcnFacts, Event, Outcome, Progress, State};
@@ -83,7 +83,7 @@ impl<C> Slot<C> {
     ) {
         let (marked, reports) = if self.is_accurate() {
             let mss = u32::from(self.tcb.snd_mss);
-            let accepted = !self.has.contains(Has::CONNECTED);
+            let accepted = self.is_accepted();
             let progress = Progress { delivered, mss, accepted };
             let feedback = self.accurate(io).feedback(segment, &progress);
             if feedback.mangled {

@@ -6,6 +6,7 @@ use super::counters::Counter;
 use super::ends::Ends;
 use super::flow::{Flow, Hop};
 use super::io::Fields;
+use super::listeners::ListenerId;
 use super::segments::drop_counter;
 use super::send::syn_window;
 use super::slots::{Has, Pending, Slot};
@@ -37,19 +38,21 @@ impl<A: App, D: Device> Engine<A, D> {
         hop: Hop,
         hash: u64,
     ) {
-        let listens = self.listens(flow.local, flow.local_port);
-        let frame = if listens && !self.stray {
-            match self.cookie_arrives(frame, segment, flow, hop, hash) {
+        let listener = self.listener(flow);
+        let frame = if let Some(listener) = listener.filter(|_| !self.stray) {
+            match self.cookie_arrives(frame, segment, flow, hop, hash, listener) {
                 Some(frame) => frame,
                 None => return,
             }
         } else {
             frame
         };
-        let verdict = listens.then(|| stateless::listen(segment));
-        if verdict == Some(stateless::Listen::Syn) && !self.stray {
+        let verdict = listener.map(|_| stateless::listen(segment));
+        if let Some(listener) = listener.filter(|_| !self.stray)
+            && verdict == Some(stateless::Listen::Syn)
+        {
             self.io.pool.release(frame);
-            return self.syn_arrives(segment, flow, hop, hash, None);
+            return self.syn_arrives(segment, flow, hop, hash, listener, None);
         }
         if self.is_for_others(&frame) {
             return self.io.pool.release(frame);
@@ -71,22 +74,32 @@ impl<A: App, D: Device> Engine<A, D> {
 
     /// A SYN for a listener (RFC 9293 section 3.10.7.2, third step). `after` is the lowest sequence
     /// number that may be ours, if an earlier connection has to be told apart.
-    fn syn_arrives(&mut self, syn: &Segment, flow: &Flow, hop: Hop, hash: u64, after: Option<Seq>) {
+    fn syn_arrives(
+        &mut self,
+        syn: &Segment,
+        flow: &Flow,
+        hop: Hop,
+        hash: u64,
+        listener: ListenerId,
+        after: Option<Seq>,
+    ) {
         if self.is_broadcast(flow.remote) {
             // RFC 9293 section 3.9.2.3, MUST-63; the others are told from the address alone.
             return self.io.counters.inc(Counter::DropNotOurs);
         }
         self.io.counters.inc(Counter::SynsReceived);
-        if self.draining || self.commands.accept_paused {
-            self.io.counters.inc(Counter::DropPaused);
-            return;
+        if self.draining {
+            return self.refuse(Counter::DropDraining, syn, flow, hop);
         }
-        if self.wants_cookie(after) {
+        // Nobody is invited for whom there is no room.
+        if let Some(counter) = self.refusal(Some(listener), flow.remote) {
+            return self.refuse(counter, syn, flow, hop);
+        }
+        if self.wants_cookie(listener, after) {
             return self.send_cookie(syn, flow, hop, after);
         }
-        if self.half_open.is_full() {
-            self.io.counters.inc(Counter::DropHalfOpenFull);
-            return self.overflow(syn, flow, hop);
+        if self.admission.listeners.half_open_is_full(listener) {
+            return self.refuse(Counter::DropHalfOpenFull, syn, flow, hop);
         }
         let io = &self.io;
         let local = io.locals[usize::from(flow.local)].cidr.addr.0;
@@ -99,24 +112,17 @@ impl<A: App, D: Device> Engine<A, D> {
         let ts_offset = self.cookies.timestamp_offset(&tuple(flow, io), io.now);
         let state = HalfOpen::new(syn, iss, ts_offset, &io.offer(flow.remote.is_v4()), io.now);
         let entry = HalfOpenEntry { flow: *flow, hop, state };
-        let Some(index) = self.half_open.insert(entry) else { return };
+        let Some(index) = self.half_open.insert(entry) else {
+            return self.refuse(Counter::DropHalfOpenFull, syn, flow, hop);
+        };
         if !self.know_flow(hash, Target::HalfOpen(index), flow) {
             self.half_open.remove(index);
-            self.io.counters.inc(Counter::DropHalfOpenFull);
-            return;
+            return self.refuse(Counter::DropHalfOpenFull, syn, flow, hop);
         }
+        self.admission.listeners.half_open_began(Some(listener));
         let wait = self.io.settings.rto.initial();
         self.half_open_wheel.arm(index, self.io.now.tick().after(wait));
         self.send_syn_ack(&entry);
-    }
-
-    pub(super) fn overflow(&mut self, segment: &Segment, flow: &Flow, hop: Hop) {
-        if self.config.overflow == Overflow::Reset
-            && self.io.may_reply()
-            && let Some(reset) = stateless::closed(segment)
-        {
-            self.io.send_reset(flow, hop, reset.seq, reset.ack, Options::NONE);
-        }
     }
 
     pub(super) fn send_syn_ack(&mut self, entry: &HalfOpenEntry) {
@@ -210,6 +216,8 @@ impl<A: App, D: Device> Engine<A, D> {
         self.half_open_wheel.cancel(index);
         if let Some(entry) = self.half_open.remove(index) {
             self.forget_flow(hash, Target::HalfOpen(index), &entry.flow);
+            let listener = self.listener(&entry.flow);
+            self.admission.listeners.half_open_ended(listener);
         }
     }
 
@@ -223,11 +231,11 @@ impl<A: App, D: Device> Engine<A, D> {
         hop: Hop,
         hash: u64,
     ) {
-        if let Some(counter) = self.refusal() {
-            self.io.counters.inc(counter);
+        let listener = self.listener(&entry.flow);
+        if let Some(counter) = self.refusal(listener, entry.flow.remote) {
             self.io.pool.release(frame);
+            self.refuse(counter, segment, &entry.flow, hop);
             if self.config.overflow == Overflow::Reset {
-                self.overflow(segment, &entry.flow, hop);
                 self.forget_half_open(index, hash);
             }
             return;
@@ -238,19 +246,9 @@ impl<A: App, D: Device> Engine<A, D> {
         self.demux.replace(hash, old.to_bits(), new.to_bits());
         self.half_open_wheel.cancel(index);
         self.half_open.remove(index);
-        self.accept_queue.push_back(slot);
+        self.admission.listeners.half_open_ended(listener);
+        self.enqueue(slot, listener, entry.flow.remote);
         self.connection_arrives(slot, frame, segment, hop);
-    }
-
-    /// Why no connection can be accepted now.
-    pub(super) fn refusal(&self) -> Option<Counter> {
-        if self.accept_queue.len() >= self.config.limits.backlog as usize {
-            Some(Counter::DropBacklogFull)
-        } else if self.slots.is_full() {
-            Some(Counter::DropConnectionsFull)
-        } else {
-            None
-        }
     }
 
     /// A slot for the connection that `segment` completes.
@@ -288,10 +286,10 @@ impl<A: App, D: Device> Engine<A, D> {
                 return;
             }
             TimeWaitVerdict::Reuse => {
-                if self.listens(waiting.flow.local, waiting.flow.local_port) {
+                if let Some(listener) = self.listener(&waiting.flow) {
                     self.forget_time_wait(index, hash);
                     let after = Some(waiting.state.snd_nxt);
-                    self.syn_arrives(segment, &waiting.flow, hop, hash, after);
+                    self.syn_arrives(segment, &waiting.flow, hop, hash, listener, after);
                     return;
                 }
                 tcp::Drop::OutOfWindow
@@ -399,9 +397,11 @@ pub(super) fn new_slot<C>(tcb: Tcb, ends: Ends, hop: Hop, id: ConnId) -> Slot<C>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::slab::Slab;
 
     #[test]
     fn a_half_open_entry_takes_at_most_64_bytes() {
-        assert!(size_of::<HalfOpenEntry>() <= 64, "{}", size_of::<HalfOpenEntry>());
+        let bytes = Slab::<HalfOpenEntry>::ENTRY_BYTES;
+        assert!(bytes <= 64, "{bytes}");
     }
 }

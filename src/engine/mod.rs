@@ -9,6 +9,7 @@
 //! | `turn` | the turn, and the passes over the batch |
 //! | `segments` | a segment and its connection |
 //! | `handshake` | listeners, half-open connections, TIME-WAIT |
+//! | `admission` | who may come in; the accept queue |
 //! | `cookies` | handshakes without state, and the driver's help against floods |
 //! | `callbacks` | calling the application, and what it asked for |
 //! | `reassembly`, `disorder` | segments that come before their turn |
@@ -32,9 +33,11 @@
 //! | `ends` | a connection's addresses, as it keeps them |
 //! | `rare` | what few connections have, and those for a while |
 //! | `slots`, `slab`, `time_wait_table`, `demux`, `wheel` | the tables |
+//! | `listeners`, `sources` | what each listener has, and each source |
 //! | `address_table`, `neighbours`, `paths` | and those of addresses |
 
 mod address_table;
+pub(crate) mod admission;
 mod callbacks;
 mod config;
 mod connect;
@@ -51,6 +54,7 @@ mod icmp_errors;
 mod info;
 mod io;
 mod link_local;
+mod listeners;
 mod neighbours;
 mod own;
 mod pacing;
@@ -68,6 +72,7 @@ mod segments;
 mod send;
 mod slab;
 mod slots;
+pub(crate) mod sources;
 mod strays;
 mod time_wait_table;
 mod timers;
@@ -94,6 +99,7 @@ use crate::tcp::isn::IsnGenerator;
 use crate::time::{Instant, Tick};
 use crate::wire::{Addr, Cidr};
 
+use admission::Admission;
 use cookies::Cookies;
 use demux::Demux;
 use flow_hash::FlowHash;
@@ -127,8 +133,7 @@ pub struct Engine<A: App, D> {
     time_wait: TimeWaitTable,
     neighbours: Neighbours,
     paths: Paths,
-    /// Established connections that wait for `on_open`, in order of arrival.
-    accept_queue: VecDeque<u32>,
+    admission: Admission,
 
     batch: Batch,
     /// What the frames of the batch are; only ever written over.
@@ -159,8 +164,9 @@ impl<A: App, D: Device> Engine<A, D> {
         let limits = config.limits;
         let locals: Vec<Local> = config.addresses.iter().map(local).collect();
         let [flow_key, isn_key] = split_secret(&config.secret);
-        let entries =
-            limits.connections as usize + limits.half_open as usize + limits.time_wait as usize;
+        let admission = Admission::new(&config, device.pool(), &flow_key);
+        let half_open = admission.listeners.half_open_capacity();
+        let entries = limits.connections as usize + half_open as usize + limits.time_wait as usize;
         let settings = Settings::new(config.tcp);
         let origin = Tick(0);
         let mut engine = Engine {
@@ -174,12 +180,12 @@ impl<A: App, D: Device> Engine<A, D> {
             slots: Slots::new(config.core, limits.connections),
             wheel: Wheel::new(limits.connections as usize, origin),
             watch: Watch::new(limits.connections),
-            half_open: Slab::new(limits.half_open),
-            half_open_wheel: Wheel::new(limits.half_open as usize, origin),
+            half_open: Slab::new(half_open),
+            half_open_wheel: Wheel::new(half_open as usize, origin),
             time_wait: TimeWaitTable::new(limits.time_wait),
             neighbours: Neighbours::new(limits.neighbours as usize, flow_key),
             paths: Paths::new(limits.paths.max(1) as usize, flow_key),
-            accept_queue: VecDeque::with_capacity(limits.backlog as usize),
+            admission,
             batch: Batch::new(limits.batch as usize),
             arrivals: Vec::with_capacity(limits.batch as usize),
             ready: Vec::with_capacity(limits.connections as usize),
@@ -290,20 +296,9 @@ impl<A: App, D: Device> Engine<A, D> {
         self.hash.hash(&local.0, flow.local_port, &flow.remote.0, flow.remote_port)
     }
 
-    /// Whether we accept connections to this address and port.
-    fn listens(&self, local: u16, port: u16) -> bool {
-        let addr = self.io.locals[usize::from(local)].cidr.addr;
-        self.config.listeners.iter().any(|listen| is_at(&listen.at, addr, port))
-    }
-
     fn socket_address(&self, local: u16, port: u16) -> SocketAddr {
         SocketAddr::new(self.io.locals[usize::from(local)].cidr.addr.to_ip(), port)
     }
-}
-
-fn is_at(listen: &SocketAddr, addr: Addr, port: u16) -> bool {
-    let all_of_family = listen.ip().is_unspecified() && listen.is_ipv4() == addr.is_v4();
-    listen.port() == port && (all_of_family || Addr::from(listen.ip()) == addr)
 }
 
 fn local(address: &LocalAddress) -> Local {

@@ -152,6 +152,11 @@ impl<C> Slot<C> {
         })
     }
 
+    /// Whether the peer opened the connection.
+    pub(super) fn is_accepted(&self) -> bool {
+        !self.has.contains(Has::CONNECTED)
+    }
+
     /// Which side opens the connection; not to be asked once it is open.
     pub(super) fn role<D>(&self, io: &Io<D>) -> Role {
         match self.row(io).and_then(|row| row.token) {

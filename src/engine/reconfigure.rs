@@ -3,23 +3,25 @@
 
 use std::net::SocketAddr;
 
-use super::{Engine, Listen};
+use super::Engine;
 use crate::app::{App, Close, Role};
 use crate::device::Device;
 use crate::tcp::{Settings, TcpConfig};
 
 impl<A: App, D: Device> Engine<A, D> {
-    /// Accepts connections to `at` from the next turn on. Listening there already is no error.
+    /// Accepts connections to `at` from the next turn on. Listening there already is no error. The
+    /// half-open table is as large as the listeners at the start needed it. O(connections).
     pub fn listen(&mut self, at: SocketAddr) {
-        if !self.config.listeners.iter().any(|listen| listen.at == at) {
-            self.config.listeners.push(Listen { at });
+        if self.admission.listeners.add(at) {
+            self.recount();
         }
     }
 
     /// Stops accepting at `at`: SYNs are answered with RST (RFC 9293 section 3.10.7.1). What is
-    /// half open or established stays.
+    /// half open or established stays. O(connections).
     pub fn stop_listening(&mut self, at: SocketAddr) {
-        self.config.listeners.retain(|listen| listen.at != at);
+        self.admission.listeners.remove(at);
+        self.recount();
     }
 
     /// Gives up the connects with this token that have not opened yet (RFC 9293 section 3.10.4,

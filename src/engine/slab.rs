@@ -35,6 +35,10 @@ enum Entry<T> {
 const NONE: u32 = u32::MAX;
 
 impl<T> Slab<T> {
+    /// What a value takes, the table's own bits included.
+    #[cfg(test)]
+    pub(crate) const ENTRY_BYTES: usize = size_of::<Entry<T>>();
+
     pub(crate) fn new(limit: u32) -> Slab<T> {
         let entries = Vec::with_capacity(limit as usize);
         Slab { entries, free_head: NONE, used: 0, limit }
@@ -79,6 +83,14 @@ impl<T> Slab<T> {
             Entry::Used(value) => Some(value),
             Entry::Free { .. } => None,
         }
+    }
+
+    /// All values, in no order that means anything.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Used(value) => Some(value),
+            Entry::Free { .. } => None,
+        })
     }
 
     pub(crate) fn get(&self, index: u32) -> Option<&T> {

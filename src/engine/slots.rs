@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn a_place_takes_no_more_than_its_slot() {
         assert_eq!(size_of::<Entry<()>>(), size_of::<Slot<()>>());
-        assert_eq!(size_of::<Entry<()>>(), 248);
+        assert!(size_of::<Entry<()>>() <= 256, "{}", size_of::<Entry<()>>());
     }
 
     #[test]

@@ -68,7 +68,9 @@ impl<A: App, D: Device> Engine<A, D> {
         let connected = self.run_on_turn();
         self.io.device.flush();
         self.io.counters.set_gauges(self.slots.used(), self.half_open.len(), self.time_wait.len());
-        let worked = received || fired || delivered || returned || accepted || called || connected;
+        // The application may have resumed accepting just now.
+        let accepts = accepted || self.may_accept();
+        let worked = received || fired || delivered || returned || accepts || called || connected;
         if worked {
             return Turn { worked, next_deadline: Some(now) };
         }

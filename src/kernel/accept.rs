@@ -13,6 +13,7 @@ use super::slots::Flags;
 use crate::app::{App, Close, Commands, Peer, Role, Tx, TxContext};
 use crate::engine::{Counter, Overflow};
 use crate::time::Instant;
+use crate::wire::Addr;
 
 /// Connections taken from one listener in one turn.
 const ACCEPTS: u32 = 64;
@@ -25,6 +26,10 @@ pub(super) struct Listening {
     at: SocketAddr,
     /// Somebody may be waiting.
     knocked: bool,
+    /// That nobody can be let in was reported: once for each time it begins.
+    full: bool,
+    /// Accepted here and still open.
+    connections: u32,
 }
 
 /// Where connections come in.
@@ -33,8 +38,8 @@ pub(super) struct Door {
     pub(super) listeners: Vec<Listening>,
     /// The system refused a descriptor: not before this.
     closed_until: Option<Instant>,
-    /// That nobody can be let in was reported: once for each time it begins.
-    full: bool,
+    /// With fewer free frames nobody comes in.
+    fewest_frames: u32,
 }
 
 enum Accepted {
@@ -44,10 +49,11 @@ enum Accepted {
 }
 
 impl Door {
-    pub(super) fn new(listeners: Listeners) -> Door {
-        let listeners = listeners.sockets.into_iter();
-        let listeners = listeners.map(|(socket, at)| Listening { socket, at, knocked: true });
-        Door { listeners: listeners.collect(), closed_until: None, full: false }
+    pub(super) fn new(listeners: Listeners, fewest_frames: u32) -> Door {
+        let listening =
+            |(socket, at)| Listening { socket, at, knocked: true, full: false, connections: 0 };
+        let listeners = listeners.sockets.into_iter().map(listening).collect();
+        Door { listeners, closed_until: None, fewest_frames }
     }
 
     pub(super) fn knock_all(&mut self) {
@@ -65,13 +71,12 @@ impl<A: App> KernelCore<A> {
     pub(super) fn accept(&mut self, now: Instant) -> bool {
         if self.draining && !self.door.listeners.is_empty() {
             // These are connected as their peers see it; closing the socket would reset them.
-            let paused = self.commands.accept_paused;
-            let worked = !paused && self.accept_up_to(self.config.limits.backlog, now);
+            let worked = !self.is_paused() && self.accept_up_to(self.config.limits.backlog, now);
             self.door.listeners.clear();
             return worked;
         }
         let closed = self.door.closed_until.is_some_and(|until| now < until);
-        if closed || self.commands.accept_paused {
+        if closed || self.is_paused() {
             return false;
         }
         self.door.closed_until = None;
@@ -80,12 +85,37 @@ impl<A: App> KernelCore<A> {
 
     /// When to look at the accept queues again without being told to.
     pub(super) fn accept_at(&self, now: Instant) -> Option<Instant> {
-        let knocked = self.door.listeners.iter().any(|listener| listener.knocked);
-        let full = self.slots.is_full() && self.config.overflow == Overflow::Drop;
-        if !knocked || full || self.commands.accept_paused {
+        let waits = self.config.overflow == Overflow::Drop;
+        let due =
+            |listener: &Listening| listener.knocked && !(waits && self.refusal(listener).is_some());
+        if self.is_paused() || !self.door.listeners.iter().any(due) {
             return None;
         }
         Some(self.door.closed_until.map_or(now, |until| until.max(now)))
+    }
+
+    fn is_paused(&self) -> bool {
+        self.paused || self.commands.accept_paused
+    }
+
+    /// Why nobody can be let in there now.
+    fn refusal(&self, listener: &Listening) -> Option<Counter> {
+        let limits = &self.config.limits;
+        if self.slots.is_full() || listener.connections >= limits.connections_per_listener {
+            Some(Counter::DropConnectionsFull)
+        } else if self.pool.free() < self.door.fewest_frames {
+            Some(Counter::DropNewcomerFrames)
+        } else {
+            None
+        }
+    }
+
+    /// A connection that this listener accepted is over.
+    pub(super) fn leave(&mut self, listener: u16, remote: Addr) {
+        self.sources.leave(remote);
+        if let Some(listener) = self.door.listeners.get_mut(usize::from(listener)) {
+            listener.connections -= 1;
+        }
     }
 
     fn accept_up_to(&mut self, most: u32, now: Instant) -> bool {
@@ -103,42 +133,44 @@ impl<A: App> KernelCore<A> {
     }
 
     fn accept_one(&mut self, listener: usize, now: Instant) -> Accepted {
-        let full = self.slots.is_full();
-        let listener = &mut self.door.listeners[listener];
+        let number = listener;
+        let refusal = self.refusal(&self.door.listeners[number]);
+        let listener = &mut self.door.listeners[number];
         if !listener.knocked {
             return Accepted::Nobody;
         }
-        if full && self.config.overflow == Overflow::Drop {
-            if !self.door.full {
-                self.door.full = true;
-                self.counters.inc(Counter::DropConnectionsFull);
+        if let Some(counter) = refusal.filter(|_| self.config.overflow == Overflow::Drop) {
+            if !core::mem::replace(&mut listener.full, true) {
+                self.counters.inc(counter);
+                self.counters.inc(Counter::ListenDrops);
             }
-            return Accepted::Blocked;
+            return Accepted::Nobody;
         }
         match listener.socket.accept() {
-            Ok((stream, _)) if full => {
-                self.counters.inc(Counter::DropConnectionsFull);
-                self.counters.inc(Counter::ResetsSent);
-                listen::reset(stream);
-            }
             Ok((stream, remote)) => {
-                self.door.full = false;
+                let source = self.sources.is_full(remote.ip().into());
+                let refusal = refusal.or(source.then_some(Counter::DropSourceFull));
+                if let Some(counter) = refusal {
+                    self.refuse(stream, counter);
+                    return Accepted::Somebody;
+                }
+                listener.full = false;
                 let local = match listener.at.ip().is_unspecified() {
                     true => stream.local_addr().unwrap_or(listener.at),
                     false => listener.at,
                 };
-                self.welcome(stream, local, remote, now);
+                self.welcome(stream, number, local, remote, now);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 listener.knocked = false;
                 return Accepted::Nobody;
             }
             Err(error) if is_exhaustion(&error) => {
-                if !self.door.full {
+                if !core::mem::replace(&mut listener.full, true) {
                     tracing::warn!(%error, "cannot accept connections: see 'ulimit -n'");
                 }
-                self.door.full = true;
                 self.counters.inc(Counter::DropConnectionsFull);
+                self.counters.inc(Counter::ListenDrops);
                 self.door.closed_until = Some(now + RETRY);
                 return Accepted::Blocked;
             }
@@ -148,11 +180,33 @@ impl<A: App> KernelCore<A> {
         Accepted::Somebody
     }
 
-    fn welcome(&mut self, stream: TcpStream, local: SocketAddr, remote: SocketAddr, now: Instant) {
+    /// Resets a connection for which there is no room.
+    fn refuse(&mut self, stream: TcpStream, counter: Counter) {
+        self.counters.inc(counter);
+        self.counters.inc(Counter::ListenDrops);
+        self.counters.inc(Counter::ResetsSent);
+        listen::reset(stream);
+    }
+
+    fn welcome(
+        &mut self,
+        stream: TcpStream,
+        listener: usize,
+        local: SocketAddr,
+        remote: SocketAddr,
+        now: Instant,
+    ) {
         match self.place(stream, Flags::WRITABLE, 0) {
-            Ok(at) => self.open(at, local, remote, Role::Accepted, now),
+            Ok(at) => {
+                let source = Addr::from(remote.ip());
+                self.slots.place(at).origin = Some((listener as u16, source));
+                self.door.listeners[listener].connections += 1;
+                self.sources.enter(source);
+                self.open(at, local, remote, Role::Accepted, now);
+            }
             Err(_) => {
                 self.counters.inc(Counter::DropConnectionsFull);
+                self.counters.inc(Counter::ListenDrops);
                 self.counters.inc(Counter::ResetsSent);
             }
         }

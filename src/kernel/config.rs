@@ -14,14 +14,21 @@ pub struct KernelConfig {
     pub core: CoreId,
     /// The protocol's settings. The kernel takes `no_delay`, the keep-alive settings,
     /// `user_timeout`, and `congestion` if it is not the default, which leaves the kernel its own;
-    /// the two buffer sizes and `fin_wait_2` are kept to here; the rest is the kernel's business.
+    /// the two buffer sizes and `fin_wait_2` are kept to here. `syn_retries` other than the default
+    /// goes to the listening sockets, where it is 1 at least. The rest is the kernel's business.
     pub tcp: TcpConfig,
-    /// The maxima: `connections`, `timers_per_turn` and `messages_per_turn` count here, `backlog`
-    /// when the [`Listeners`](super::Listeners) are made.
+    /// The maxima: all three of `connections`, `newcomer_frames`, `timers_per_turn` and
+    /// `messages_per_turn` count here, `backlog` when the [`Listeners`](super::Listeners) are made.
+    /// Half-open connections and cookies are the kernel's business (`net.ipv4.tcp_max_syn_backlog`,
+    /// `tcp_syncookies`), and so is counting those who found its accept queue full (`nstat`,
+    /// `TcpExtListenOverflows`).
     pub limits: Limits,
-    /// What happens to new connections when there is no slot left: they wait in the kernel's accept
-    /// queue (`Drop`), or are accepted and reset.
+    /// What happens to new connections for which there is no room: they wait in the kernel's accept
+    /// queue (`Drop`), or are accepted and reset. A connection of a source that has its share is
+    /// reset in any case: it can't be told from the others before it is accepted.
     pub overflow: Overflow,
+    /// Secret of the table of sources.
+    pub source_key: [u8; 16],
     /// The frames that bytes are read into and written from.
     pub pool: PoolConfig,
 }

@@ -17,6 +17,8 @@ use super::listen::Listeners;
 use super::slots::{Flags, Slots};
 use crate::app::{App, Close, ConnId, Core, CoreCommands, MailboxReader};
 use crate::device::{Pool, Waker};
+use crate::engine::admission::fewest_frames;
+use crate::engine::sources::Sources;
 use crate::engine::wheel::Wheel;
 use crate::engine::{Counter, Counters, Turn};
 use crate::time::{Instant, Tick};
@@ -59,6 +61,9 @@ pub(crate) struct KernelCore<A: App> {
     pub(super) connections: u32,
     pub(super) connecting: u32,
     pub(super) draining: bool,
+    /// Accepting is paused, whatever the application says.
+    pub(super) paused: bool,
+    pub(super) sources: Sources,
 }
 
 impl<A: App> KernelCore<A> {
@@ -75,8 +80,9 @@ impl<A: App> KernelCore<A> {
     ) -> Result<KernelCore<A>, KernelError> {
         config.check()?;
         let pool = Pool::new(config.pool)?;
+        let fewest_frames = fewest_frames(config.limits.newcomer_frames, &pool);
         let poll = Poll::new().map_err(|answer| refused("epoll_create", answer))?;
-        let mut door = Door::new(listeners);
+        let mut door = Door::new(listeners, fewest_frames);
         let register = |result: io::Result<()>| result.map_err(|e| refused("epoll_ctl", e));
         register(poll.registry().register(
             &mut SourceFd(&waker.as_raw_fd()),
@@ -108,6 +114,8 @@ impl<A: App> KernelCore<A> {
             connections: 0,
             connecting: 0,
             draining: false,
+            paused: false,
+            sources: Sources::new(&config.limits, &config.source_key),
             config,
         })
     }
@@ -154,6 +162,11 @@ impl<A: App> KernelCore<A> {
                 self.enqueue(at);
             }
         }
+    }
+
+    /// Pauses or resumes accepting, beside what the application asked for.
+    pub(crate) fn pause_accepting(&mut self, paused: bool) {
+        self.paused = paused;
     }
 
     /// Resets every connection, and gives up those that are being opened.

@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::config::KernelError;
 use super::own;
+use crate::device::syn_count;
 use crate::engine::Listen;
 use crate::tcp::TcpConfig;
 use crate::tcp::congestion::Algorithm;
@@ -51,6 +52,9 @@ impl Listeners {
     }
 }
 
+/// What Linux takes.
+const MOST_SYN_RETRIES: u8 = 127;
+
 type Tried<T> = Result<T, (&'static str, io::Error)>;
 
 fn open(
@@ -87,6 +91,10 @@ fn try_open(
     socket.bind(&at.into()).map_err(|e| ("bind", e))?;
     socket.set_reuse_port(true).map_err(|e| ("SO_REUSEPORT", e))?;
     configure(&socket, tcp)?;
+    if tcp.syn_retries != TcpConfig::default().syn_retries {
+        let tries = tcp.syn_retries.clamp(1, MOST_SYN_RETRIES);
+        syn_count::set(&socket, tries).map_err(|e| ("TCP_SYNCNT", e))?;
+    }
     socket.set_nonblocking(true).map_err(|e| ("O_NONBLOCK", e))?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX)).map_err(|e| ("listen", e))?;
     let bound = socket.local_addr().map_err(|e| ("getsockname", e))?;

@@ -119,7 +119,11 @@ impl<A: App> KernelCore<A> {
         let slot = self.slots.place(at);
         slot.inbox.queue.clear(&self.pool, Place::Received);
         slot.outbox.queue.clear(&self.pool, Place::Sending);
+        let origin = slot.origin.take();
         self.wheel.cancel(at);
+        if let Some((listener, remote)) = origin {
+            self.leave(listener, remote);
+        }
         if let Some(state) = self.slots.remove(at) {
             self.connections -= 1;
             self.counters.close(why);

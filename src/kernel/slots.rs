@@ -4,6 +4,7 @@ use bitflags::bitflags;
 use mio::net::TcpStream;
 
 use crate::app::{ConnId, CoreId, Inbox, Outbox};
+use crate::wire::Addr;
 
 bitflags! {
     /// What is known of a connection.
@@ -56,6 +57,8 @@ pub(super) struct Slot<C> {
     next_free: u32,
     /// Of a connection that we opened.
     pub(super) token: u64,
+    /// Of one that we accepted: by which listener, and from where.
+    pub(super) origin: Option<(u16, Addr)>,
 }
 
 impl<C> Slot<C> {
@@ -119,6 +122,7 @@ impl<C> Slots<C> {
                 generation: 0,
                 next_free: NONE,
                 token,
+                origin: None,
             });
             return self.end() - 1;
         }
@@ -134,6 +138,7 @@ impl<C> Slots<C> {
         slot.flags = flags | queued;
         slot.read_frames = 1;
         slot.token = token;
+        slot.origin = None;
         at
     }
 

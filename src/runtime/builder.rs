@@ -33,6 +33,7 @@ pub(super) type OnReady = Box<dyn FnOnce(&Ready) + Send>;
 pub(super) struct Settings {
     pub(super) interface: Option<String>,
     pub(super) listen: Vec<SocketAddr>,
+    pub(super) connects_only: bool,
     pub(super) backend: Backend,
     pub(super) mode: Mode,
     pub(super) queues: Option<Numbers>,
@@ -60,6 +61,7 @@ impl Default for Settings {
         Settings {
             interface: None,
             listen: Vec::new(),
+            connects_only: false,
             backend: Backend::default(),
             mode: Mode::default(),
             queues: None,
@@ -113,6 +115,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Listens nowhere: for an application that only [connects](crate::app::Core::connect). Over
+    /// AF_XDP and TAP it does so from [`ServerBuilder::address`], as replies to addresses of the
+    /// kernel's are the kernel's.
+    pub fn connects_only(mut self) -> Self {
+        self.settings.connects_only = true;
+        self
+    }
+
     /// Which backend. Default: [`Backend::Auto`].
     pub fn backend(mut self, backend: Backend) -> Self {
         self.settings.backend = backend;
@@ -158,9 +168,41 @@ impl ServerBuilder {
         self
     }
 
-    /// Established connections that may wait for `on_open`, per listener and core. Default: 1,024.
+    /// Established connections that may wait for `on_open`, per listener and core, while accepting
+    /// is paused ([`Stop::pause_accepting`]). The kernel backend cuts it to `net.core.somaxconn`.
+    /// Default: 1,024.
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.settings.limits.backlog = backlog;
+        self
+    }
+
+    /// Connections whose handshake is not complete, per listener and core; the kernel backend
+    /// leaves that to `net.ipv4.tcp_max_syn_backlog`. From half of them on SYNs are answered with
+    /// [cookies](ServerBuilder::syn_cookies). Default: 4,096.
+    pub fn max_half_open(mut self, connections: u32) -> Self {
+        self.settings.limits.half_open = connections;
+        self.settings.limits.syn_cookies_at = connections / 2;
+        self
+    }
+
+    /// Connections of each core. Default: 65,536.
+    pub fn max_connections(mut self, connections: u32) -> Self {
+        self.settings.limits.connections = connections;
+        self
+    }
+
+    /// Connections of each core that one listener, an address and port, may have accepted. Default:
+    /// no limit of its own.
+    pub fn max_connections_per_listener(mut self, connections: u32) -> Self {
+        self.settings.limits.connections_per_listener = connections;
+        self
+    }
+
+    /// Connections of each core that one source may have opened: an IPv4 address, or as many as
+    /// have its first `prefix` bits (24 to 32) in common; 64 bits of IPv6. Default: no limit.
+    pub fn max_connections_per_source(mut self, connections: u32, prefix: u8) -> Self {
+        self.settings.limits.connections_per_source = connections;
+        self.settings.limits.source_prefix = prefix;
         self
     }
 
@@ -170,7 +212,7 @@ impl ServerBuilder {
         self
     }
 
-    /// What happens to a connection that finds a queue full. Default: [`Overflow::Drop`].
+    /// What happens to a connection for which there is no room. Default: [`Overflow::Drop`].
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.settings.overflow = overflow;
         self
@@ -219,7 +261,8 @@ impl ServerBuilder {
         self
     }
 
-    /// The frames of one core.
+    /// The frames of one core. Over AF_XDP they are made larger, and if larger than a page fewer,
+    /// where the interface's MTU asks for it.
     pub fn pool(mut self, pool: PoolConfig) -> Self {
         self.settings.pool = pool;
         self
@@ -247,6 +290,14 @@ impl ServerBuilder {
     pub fn fault(mut self, percent: u8) -> Self {
         self.settings.fault_percent = percent;
         self
+    }
+
+    /// Whether the limits make sense, as [`ServerBuilder::run`] asks before anything else.
+    ///
+    /// # Errors
+    /// [`Error`], which names the first that doesn't.
+    pub fn check(&self) -> Result<(), Error> {
+        super::limits::check(&self.settings)
     }
 
     /// Called once, in the calling thread, when every core can accept.

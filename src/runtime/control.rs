@@ -1,10 +1,13 @@
 //! How a running server is told things: [`Stop`] from outside, orders to each core inside.
 
+#[cfg(not(all(loom, test)))]
 use core::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_utils::CachePadded;
+#[cfg(all(loom, test))]
+use loom::sync::atomic::{AtomicU8, Ordering};
 
 use super::error::Error;
 use super::stats::CoreReport;
@@ -21,6 +24,8 @@ pub(super) enum Event {
     Down(Result<CoreReport, Error>),
     /// Somebody wants the server to stop.
     Stop(StopKind),
+    /// Somebody wants accepting paused (`true`) or resumed.
+    Pause(bool),
     /// Somebody wants the statistics written now.
     WriteStats,
     /// Somebody wants other cookie keys, or has changed their file.
@@ -39,10 +44,12 @@ pub(super) enum StopKind {
 #[derive(Debug, Default)]
 struct Listener {
     asked: Option<StopKind>,
+    paused: bool,
     events: Option<Sender<Event>>,
 }
 
-/// Stops a server from any thread: give a clone to [`ServerBuilder::run_until`].
+/// Stops a server, or has it pause, from any thread: give a clone to
+/// [`ServerBuilder::run_until`].
 ///
 /// [`ServerBuilder::run_until`]: super::ServerBuilder::run_until
 #[derive(Clone, Debug, Default)]
@@ -62,6 +69,22 @@ impl Stop {
     /// Resets every connection and ends.
     pub fn now(&self) {
         self.ask(StopKind::Now);
+    }
+
+    /// Pauses (`true`) or resumes accepting on all cores, whatever their applications ask for with
+    /// [`Core::pause_accepting`]. Meanwhile new connections are established and wait in the accept
+    /// queue, and those that find it full (`backlog`) are refused as
+    /// [`Overflow`](crate::engine::Overflow) says; open connections go on, as on a machine that a
+    /// load balancer is to leave alone.
+    ///
+    /// [`Core::pause_accepting`]: crate::app::Core::pause_accepting
+    pub fn pause_accepting(&self, paused: bool) {
+        let mut listener = self.listener();
+        listener.paused = paused;
+        if let Some(events) = &listener.events {
+            // A server that has ended accepts nobody.
+            let _ = events.send(Event::Pause(paused));
+        }
     }
 
     pub(super) fn write_stats(&self) {
@@ -90,6 +113,9 @@ impl Stop {
         if let Some(kind) = listener.asked {
             let _ = events.send(Event::Stop(kind));
         }
+        if listener.paused {
+            let _ = events.send(Event::Pause(true));
+        }
         listener.events = Some(events);
     }
 
@@ -109,6 +135,10 @@ impl Orders {
     pub(super) const END: Orders = Orders(2);
     /// Send an [`Event::Report`].
     pub(super) const REPORT: Orders = Orders(4);
+    /// Let new connections wait.
+    pub(super) const PAUSE: Orders = Orders(8);
+    /// Take them again: the latest of the two counts.
+    pub(super) const RESUME: Orders = Orders(16);
 
     pub(super) fn has(self, order: Orders) -> bool {
         self.0 & order.0 != 0
@@ -124,10 +154,19 @@ pub(super) struct OrderBox {
 
 impl OrderBox {
     pub(super) fn new(waker: Waker) -> OrderBox {
-        OrderBox { orders: Arc::default(), waker }
+        OrderBox { orders: Arc::new(CachePadded::new(AtomicU8::new(0))), waker }
     }
 
+    /// Orders come from one thread, the supervisor's.
     pub(super) fn give(&self, order: Orders) {
+        let contrary = match order {
+            Orders::PAUSE => Orders::RESUME.0,
+            Orders::RESUME => Orders::PAUSE.0,
+            _ => 0,
+        };
+        if contrary != 0 {
+            self.orders.fetch_and(!contrary, Ordering::SeqCst);
+        }
         self.orders.fetch_or(order.0, Ordering::SeqCst);
         self.waker.wake();
     }
@@ -171,5 +210,43 @@ mod tests {
         let taken = orders.take();
         assert!(taken.has(Orders::DRAIN) && taken.has(Orders::REPORT) && !taken.has(Orders::END));
         assert!(!orders.any());
+    }
+
+    #[test]
+    fn the_latest_of_two_contrary_orders_counts() {
+        let orders = OrderBox::new(Waker::new().expect("eventfd"));
+        orders.give(Orders::PAUSE);
+        orders.give(Orders::RESUME);
+        let taken = orders.take();
+        assert!(taken.has(Orders::RESUME) && !taken.has(Orders::PAUSE));
+    }
+}
+
+#[cfg(all(loom, test))]
+mod loom_tests {
+    use super::*;
+
+    #[test]
+    fn loom_the_last_order_to_pause_or_resume_is_the_one_that_lasts() {
+        loom::model(|| {
+            let orders = OrderBox::new(Waker::new().expect("eventfd"));
+            let giver = orders.clone();
+            let giver = loom::thread::spawn(move || {
+                giver.give(Orders::PAUSE);
+                giver.give(Orders::RESUME);
+                giver.give(Orders::PAUSE);
+            });
+            let mut paused = false;
+            let mut obey = |taken: Orders| {
+                assert!(!(taken.has(Orders::PAUSE) && taken.has(Orders::RESUME)));
+                if taken.has(Orders::PAUSE) || taken.has(Orders::RESUME) {
+                    paused = taken.has(Orders::PAUSE);
+                }
+            };
+            obey(orders.take());
+            giver.join().expect("no panic");
+            obey(orders.take());
+            assert!(paused);
+        });
     }
 }

@@ -24,6 +24,8 @@ pub(super) trait World {
     fn mailbox_is_empty(&self) -> bool;
     /// Takes no new connections from now on.
     fn start_drain(&mut self);
+    /// Lets new connections wait in the accept queue, or takes them again.
+    fn pause_accepting(&mut self, paused: bool);
     /// Resets every connection.
     fn abort_all(&mut self, why: Close);
     /// Open connections.
@@ -70,11 +72,16 @@ impl<'a> CoreLoop<'a> {
                 if orders.has(Orders::END) {
                     return self.end();
                 }
+                let pauses = orders.has(Orders::PAUSE);
+                if pauses || orders.has(Orders::RESUME) {
+                    self.world.pause_accepting(pauses);
+                }
                 if orders.has(Orders::DRAIN) && drained_at.is_none() {
                     self.world.start_drain();
                     drained_at = Some(now + self.drain);
-                    continue;
                 }
+                // What has changed has its turn before any sleep.
+                continue;
             }
             if drained_at.is_some_and(|end| now >= end || self.world.connections() == 0) {
                 return self.end();
@@ -131,6 +138,7 @@ mod tests {
         turns: u32,
         slept: u32,
         draining: bool,
+        paused: bool,
         aborted: Option<Close>,
     }
 
@@ -143,6 +151,7 @@ mod tests {
                 turns: 0,
                 slept: 0,
                 draining: false,
+                paused: false,
                 aborted: None,
             }
         }
@@ -168,6 +177,10 @@ mod tests {
 
         fn start_drain(&mut self) {
             self.draining = true;
+        }
+
+        fn pause_accepting(&mut self, paused: bool) {
+            self.paused = paused;
         }
 
         fn abort_all(&mut self, why: Close) {
@@ -215,6 +228,20 @@ mod tests {
         let (world, _) = run(Poll::Busy, Orders::DRAIN, u32::MAX, Duration::ZERO);
         assert_eq!((world.aborted, world.connections), (Some(Close::Drained), 1));
         assert_eq!(world.slept, 0, "busy never sleeps");
+    }
+
+    #[test]
+    fn a_pause_is_an_order() {
+        let orders = OrderBox::new(Waker::new().expect("eventfd"));
+        for (order, paused) in [(Orders::PAUSE, true), (Orders::RESUME, false)] {
+            orders.give(order);
+            orders.give(Orders::DRAIN);
+            let mut world = Fake { paused: !paused, ..Fake::new(3) };
+            let (poll, clock, drain) = (Poll::Busy, Clock::start(), Duration::ZERO);
+            let core = CoreLoop { world: &mut world, poll, orders: &orders, clock, drain };
+            core.run(|_| {});
+            assert_eq!(world.paused, paused);
+        }
     }
 
     #[test]

@@ -270,6 +270,8 @@ impl Supervisor<'_> {
                 }
                 Event::Stop(StopKind::Drain) => self.order(Orders::DRAIN),
                 Event::Stop(StopKind::Now) => self.order(Orders::END),
+                Event::Pause(true) => self.order(Orders::PAUSE),
+                Event::Pause(false) => self.order(Orders::RESUME),
                 Event::WriteStats if awaited == 0 && up.is_some() => {
                     awaited = self.orders.len();
                     self.order(Orders::REPORT);

@@ -14,6 +14,7 @@ mod cores;
 mod error;
 mod interface;
 pub mod lab;
+mod limits;
 mod netlink;
 #[cfg(any(feature = "af-xdp", feature = "tap"))]
 mod network;

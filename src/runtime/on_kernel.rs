@@ -12,7 +12,7 @@ use super::cores::{self, Build, Common, Failure};
 use super::error::Error;
 use super::plan::{Seat, seats};
 use super::ready::Ready;
-use super::server::{Call, processors};
+use super::server::{Call, processors, secret};
 use super::settings::Backend;
 use crate::app::{App, Close, CoreContext, MailboxReader};
 use crate::device::{Census, DeviceCounters, Waker};
@@ -37,6 +37,7 @@ where
     let listeners = listeners.map_err(Error::from)?;
     let listen: Vec<SocketAddr> =
         listeners.first().map_or_else(Vec::new, |first| first.addresses().collect());
+    warn_of_backlog(settings.limits.backlog);
     let common = Common::new(settings, &seats);
     let queues = seats.len();
     let build =
@@ -46,6 +47,17 @@ where
         call.ready(&ready);
         Ok(ready)
     })
+}
+
+/// The kernel cuts what listen(2) is told without a word.
+fn warn_of_backlog(backlog: u32) {
+    let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+    if let Some(most) = most.trim().parse::<u32>().ok().filter(|most| *most < backlog) {
+        tracing::warn!(
+            "--backlog {backlog} counts as {most} on kernel sockets: raise the sysctl \
+             net.core.somaxconn"
+        );
+    }
 }
 
 struct KernelBuild<'a> {
@@ -73,6 +85,7 @@ impl<A: App> Build<A> for KernelBuild<'_> {
             limits: self.settings.limits,
             overflow: self.settings.overflow,
             pool: self.settings.pool,
+            source_key: secret()?[..16].try_into().expect("half of 32 bytes"),
         };
         let mut core = KernelCore::new(config, mine, waker, mailbox, app())?;
         Ok(run(&mut core, MODE))
@@ -95,6 +108,10 @@ impl<A: App> World for KernelCore<A> {
 
     fn start_drain(&mut self) {
         KernelCore::drain(self);
+    }
+
+    fn pause_accepting(&mut self, paused: bool) {
+        KernelCore::pause_accepting(self, paused);
     }
 
     fn abort_all(&mut self, why: Close) {

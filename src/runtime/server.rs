@@ -7,6 +7,7 @@ use super::builder::{OnReady, Settings};
 use super::control::Stop;
 use super::cores::Failure;
 use super::error::Error;
+use super::limits;
 use super::ready::Ready;
 use super::settings::Backend;
 use super::stats;
@@ -40,7 +41,8 @@ where
     A: App,
     F: Fn(CoreContext<A::Message>) -> A + Sync,
 {
-    if settings.listen.is_empty() {
+    limits::check(settings)?;
+    if settings.listen.is_empty() && !settings.connects_only {
         return Err(Error::configuration("nowhere to listen: say --listen ADDRESS:PORT"));
     }
     if let Some(path) = &settings.stats_json {

@@ -4,7 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 use std::net::IpAddr;
 
-use crate::engine::SynCookies;
+use crate::engine::{Overflow, SynCookies};
 
 /// Which way packets or bytes reach the application.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +78,7 @@ macro_rules! named {
 named! {
     Backend: "backend" { Auto = "auto", AfXdp = "af-xdp", Tap = "tap", Kernel = "kernel" }
     Mode: "mode" { Auto = "auto", ZeroCopy = "zero-copy", Copy = "copy", Generic = "generic" }
+    Overflow: "overflow policy" { Drop = "drop", Reset = "reset" }
     SynCookies: "cookie mode" { Off = "off", Auto = "auto", Always = "always" }
     Poll: "poll mode" { Busy = "busy", Sleep = "sleep", Adaptive = "adaptive" }
 }

@@ -28,6 +28,10 @@ impl<A: App, D: Device> World for Engine<A, D> {
         Engine::start_drain(self);
     }
 
+    fn pause_accepting(&mut self, paused: bool) {
+        Engine::pause_accepting(self, paused);
+    }
+
     fn abort_all(&mut self, why: Close) {
         Engine::abort_all(self, why);
     }

@@ -201,8 +201,8 @@ mod tests {
     }
 
     #[test]
-    fn the_estimator_takes_sixteen_bytes() {
-        assert_eq!(size_of::<RttEstimator>(), 16);
+    fn the_estimator_takes_thirteen_bytes() {
+        assert_eq!(size_of::<RttEstimator>(), 13);
     }
 
     #[test]

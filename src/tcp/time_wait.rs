@@ -6,6 +6,9 @@ use crate::time::Instant;
 use crate::wire::Seq;
 use crate::wire::tcp::{Flags, Options, Segment, Timestamps};
 
+/// The flags of ECN are those from this bit on, and no more than eight.
+const ECN_SHIFT: u32 = Flags::ECE.bits().trailing_zeros();
+
 /// What is left of a connection in TIME-WAIT.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimeWait {
@@ -14,8 +17,8 @@ pub(crate) struct TimeWait {
     ts_recent: u32,
     ts_offset: u32,
     timestamps: bool,
-    /// What the flags of ECN said last.
-    ecn: Flags,
+    /// What the flags of ECN said last, shifted to be a byte.
+    ecn: u8,
     /// Window field of the last ACK.
     pub(crate) window: u16,
 }
@@ -42,13 +45,13 @@ impl TimeWait {
             ts_offset: tcb.ts_offset,
             timestamps: tcb.has(Facts::TIMESTAMPS),
             window,
-            ecn,
+            ecn: (ecn.bits() >> ECN_SHIFT) as u8,
         }
     }
 
     /// Control bits of our ACK.
     pub(crate) fn flags(&self) -> Flags {
-        Flags::ACK | self.ecn
+        Flags::ACK | Flags::from_bits_truncate(u16::from(self.ecn) << ECN_SHIFT)
     }
 
     /// Options of our ACK.

@@ -125,6 +125,7 @@ impl Sockets {
 
     fn accept(&mut self, call: &Call, cx: &mut Context<'_>) -> Result<Option<Outcome>, String> {
         self.socket(call)?;
+        cx.world(true).accept()?;
         let Some(id) = cx.world(true).facade_mut().accepted.pop_front() else { return Ok(None) };
         let fd = (3..).find(|fd| !self.open.contains_key(fd)).unwrap_or(3);
         self.insert(fd, Kind::Connected(id));

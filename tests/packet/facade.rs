@@ -71,6 +71,10 @@ pub(crate) struct Connect {
 pub(crate) struct Facade {
     pub(crate) connect: Option<Connect>,
     pub(crate) connected: Option<ConnId>,
+    /// Does not accept for now.
+    pub(crate) pauses: bool,
+    /// Accepts nobody.
+    pub(crate) refuses: bool,
     pub(crate) connect_failed: Option<Close>,
     /// Opened and not yet accepted.
     pub(crate) accepted: VecDeque<ConnId>,
@@ -125,6 +129,9 @@ impl App for Facade {
     type Message = Message;
 
     fn on_open(&mut self, peer: &Peer, _tx: &mut Tx<'_>) -> Result<Conn, Refuse> {
+        if self.refuses {
+            return Err(Refuse);
+        }
         match peer.role {
             Role::Accepted => self.accepted.push_back(peer.id),
             Role::Connected { .. } => self.connected = Some(peer.id),
@@ -185,6 +192,7 @@ impl App for Facade {
     }
 
     fn on_turn(&mut self, core: &mut Core<'_>) {
+        core.pause_accepting(self.pauses);
         if let Some(Connect { local, remote }) = self.connect.take()
             && core.connect(remote, Some(local), 0).is_err()
         {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sidestep::engine::{CookieConfig, Overflow, SynCookies};
+use sidestep::engine::{CookieConfig, Limits, Overflow, SynCookies};
 use sidestep::tcp::{Ecn, TcpConfig, UserTimeoutLimits};
 
 use super::ast::{Action, Arg, Call, Script};
@@ -18,6 +18,12 @@ pub(crate) struct Settings {
     pub(crate) mtu: u16,
     pub(crate) tcp: TcpConfig,
     pub(crate) cookies: CookieConfig,
+    pub(crate) limits: Limits,
+    pub(crate) overflow: Overflow,
+    /// Nobody is accepted before the first `accept`.
+    pub(crate) accept_later: bool,
+    /// The application refuses everybody.
+    pub(crate) refuse: bool,
     pub(crate) keep_alive_idle: Duration,
     keep_alive: bool,
 }
@@ -31,6 +37,10 @@ impl Default for Settings {
             mtu: 1_500,
             tcp,
             cookies: CookieConfig::default(),
+            limits: Limits::default(),
+            overflow: Overflow::default(),
+            accept_later: false,
+            refuse: false,
             keep_alive_idle: Duration::from_secs(7_200),
             keep_alive: false,
         }
@@ -113,7 +123,7 @@ impl Settings {
     }
 
     fn sysctl(&mut self, name: &str, value: u64) -> Result<(), String> {
-        let tcp = &mut self.tcp;
+        let (tcp, limits) = (&mut self.tcp, &mut self.limits);
         let millis = Duration::from_millis(value);
         let seconds = Duration::from_secs(value);
         match name.strip_prefix("net.ipv4.").unwrap_or(name) {
@@ -125,6 +135,15 @@ impl Settings {
                 let modes = [SynCookies::Off, SynCookies::Auto, SynCookies::Always];
                 self.cookies.when = modes[value.min(2) as usize];
             }
+            "tcp_abort_on_overflow" if value != 0 => self.overflow = Overflow::Reset,
+            "tcp_max_syn_backlog" => limits.half_open = value as u32,
+            "net.core.somaxconn" => limits.backlog = value as u32,
+            "net.sidestep.connections_per_listener" => {
+                limits.connections_per_listener = value as u32;
+            }
+            "net.sidestep.connections_per_source" => limits.connections_per_source = value as u32,
+            "net.sidestep.accept_later" => self.accept_later = value != 0,
+            "net.sidestep.refuse" => self.refuse = value != 0,
             "net.sidestep.reset_bad_cookies" if value != 0 => {
                 self.cookies.bad_ack = Overflow::Reset;
             }
@@ -145,8 +164,8 @@ impl Settings {
             "net.sidestep.rto_min_ms" => tcp.rto_min = millis,
             "net.sidestep.rto_max_ms" => tcp.rto_max = millis,
             "net.sidestep.user_timeout_ms" => tcp.user_timeout = millis,
-            "net.sidestep.user_timeout_shortest_ms" => limits(tcp).shortest = millis,
-            "net.sidestep.user_timeout_longest_ms" => limits(tcp).longest = millis,
+            "net.sidestep.user_timeout_shortest_ms" => timeouts(tcp).shortest = millis,
+            "net.sidestep.user_timeout_longest_ms" => timeouts(tcp).longest = millis,
             "net.sidestep.time_wait_ms" => tcp.time_wait = millis,
             _ => return Err(format!("sysctl {name} is not understood")),
         }
@@ -187,6 +206,6 @@ impl Settings {
 }
 
 /// The limits of the user timeout option, which is on if there are any.
-fn limits(tcp: &mut TcpConfig) -> &mut UserTimeoutLimits {
+fn timeouts(tcp: &mut TcpConfig) -> &mut UserTimeoutLimits {
     tcp.user_timeout_option.get_or_insert_default()
 }

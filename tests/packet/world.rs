@@ -42,6 +42,7 @@ impl World {
         config.neighbours.push((path.remote.ip(), path.remote_mac));
         config.tcp = settings.tcp;
         config.cookies = settings.cookies.clone();
+        (config.limits, config.overflow) = (settings.limits, settings.overflow);
         if listen {
             config.listeners.push(Listen { at: path.local });
         }
@@ -49,7 +50,9 @@ impl World {
         let pool = Pool::new(pool).expect("memory for the frames");
         let mtu = settings.mtu(path.family());
         let (device, port) = VirtualDevice::new(pool, path.local_mac, mtu);
-        let (engine, mailbox) = with_mailbox(config, device, Facade::default()).expect("eventfd");
+        let mut facade = Facade::default();
+        (facade.pauses, facade.refuses) = (settings.accept_later, settings.refuse);
+        let (engine, mailbox) = with_mailbox(config, device, facade).expect("eventfd");
         let mut world = World {
             path,
             engine,
@@ -108,6 +111,14 @@ impl World {
 
     pub(crate) fn connect(&mut self, local: SocketAddr, remote: SocketAddr) -> Result<(), String> {
         self.facade_mut().connect = Some(Connect { local, remote });
+        self.turn()
+    }
+
+    /// Accepts whoever waits.
+    pub(crate) fn accept(&mut self) -> Result<(), String> {
+        if !core::mem::replace(&mut self.facade_mut().pauses, false) {
+            return Ok(());
+        }
         self.turn()
     }
 

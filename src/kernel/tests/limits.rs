@@ -101,6 +101,77 @@ fn a_drain_is_told_to_each_connection_once() {
     host.finish();
 }
 
+#[test]
+fn a_pause_from_outside_is_as_good_as_the_applications() {
+    let mut host = Host::start(Script::new());
+    host.core.pause_accepting(true);
+    let peer = host.connect();
+    host.until_idle();
+    assert_eq!(host.core.connections(), 0);
+    host.core.pause_accepting(false);
+    host.until("it is open", |host| host.core.connections() == 1);
+    drop(peer);
+    host.finish();
+}
+
+#[test]
+fn a_listener_has_no_more_connections_than_it_may() {
+    let mut config = KernelConfig::default();
+    config.limits.connections_per_listener = 1;
+    let mut host = Host::configured("127.0.0.1:0", config, Script::new());
+    let mut peers: Vec<_> = (0..3).map(|_| host.connect()).collect();
+    for left in (0..3).rev() {
+        host.until_idle();
+        assert_eq!(host.core.connections(), 1.min(left + 1));
+        drop(peers.remove(0));
+    }
+    host.until("all are over", |host| host.app().closed.len() == 3);
+    assert!((1..=3).contains(&host.count(Counter::ListenDrops)));
+    host.finish();
+}
+
+#[test]
+fn a_source_has_no_more_connections_than_it_may() {
+    let mut config = KernelConfig::default();
+    config.limits.connections_per_source = 1;
+    let mut host = Host::configured("127.0.0.1:0", config, Script::new());
+    let first = host.connect();
+    host.until("it is open", |host| host.core.connections() == 1);
+    let mut second = host.connect();
+    host.until("the peer sees the end", |_| second.read());
+    assert_eq!(second.error, Some(ErrorKind::ConnectionReset));
+    assert_eq!((host.count(Counter::DropSourceFull), host.count(Counter::ListenDrops)), (1, 1));
+    drop(first);
+    host.until("it is over", |host| host.core.connections() == 0);
+    let third = host.connect();
+    host.until("it is open", |host| host.core.connections() == 1);
+    drop(third);
+    host.finish();
+}
+
+#[test]
+fn nobody_comes_in_when_frames_are_few_and_nobody_spins() {
+    let mut config = KernelConfig::default();
+    config.pool.frames = 1_024;
+    let mut host = Host::configured("127.0.0.1:0", config, Script::new());
+    let frames = host.core.pool().frames();
+    let taken: Vec<_> = core::iter::from_fn(|| {
+        let pool = host.core.pool();
+        (pool.free() > pool.reserve()).then(|| pool.alloc(crate::device::Class::Control))?
+    })
+    .collect();
+    assert!(taken.len() as u32 > frames / 2);
+    let peer = host.connect();
+    host.until_idle();
+    assert_eq!((host.core.connections(), host.count(Counter::DropNewcomerFrames)), (0, 1));
+    for frame in taken {
+        host.core.pool().release(frame);
+    }
+    host.until("it is open", |host| host.core.connections() == 1);
+    drop(peer);
+    host.finish();
+}
+
 const FEW: &str = "SIDESTEP_TEST_FEW_DESCRIPTORS";
 
 /// In a process of its own, because the limit is the process's.

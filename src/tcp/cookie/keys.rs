@@ -12,9 +12,12 @@
 //! fail.
 
 use core::hash::Hasher;
+#[cfg(not(all(loom, test)))]
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::Arc;
 
+#[cfg(all(loom, test))]
+use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use siphasher::sip::SipHasher24;
 
 use super::{Tuple, step_at};
@@ -233,4 +236,38 @@ fn fill(slot: &Slot, from_step: u32, key: Key) {
         place.store(word, Ordering::Relaxed);
     }
     slot.from_step.store(from_step, Ordering::Relaxed);
+}
+
+#[cfg(all(loom, test))]
+mod loom_tests {
+    use super::*;
+
+    #[test]
+    fn loom_two_changes_during_a_look_up_tear_no_key() {
+        loom::model(|| {
+            let mut writer = KeyWriter::new(Key::new([0; 16]));
+            // The ring has gone round: the changes to come overwrite keys that were in force.
+            for n in 1..=7 {
+                writer.rotate(Key::new([n; 16]), u32::from(n) * 10).expect("in order");
+            }
+            let keys = writer.keys();
+            let reader = loom::thread::spawn(move || (keys.key_at(72), keys.key_at(45)));
+            writer.rotate(Key::new([8; 16]), 80).expect("in order");
+            writer.rotate(Key::new([9; 16]), 90).expect("in order");
+            let (newest, older) = reader.join().expect("no panic");
+            assert!(newest == Key::new([7; 16]) && older == Key::new([4; 16]));
+        });
+    }
+
+    #[test]
+    fn loom_a_key_is_whole_from_its_step_on() {
+        loom::model(|| {
+            let mut writer = KeyWriter::new(Key::new([0; 16]));
+            let keys = writer.keys();
+            let reader = loom::thread::spawn(move || keys.key_at(10));
+            writer.rotate(Key::new([1; 16]), 10).expect("in order");
+            let seen = reader.join().expect("no panic");
+            assert!(seen == Key::new([0; 16]) || seen == Key::new([1; 16]));
+        });
+    }
 }
