@@ -17,6 +17,9 @@
  * A frame of ours on a queue without a socket is dropped and counted. The kernel has no such
  * listener and would answer RST, killing a connection that another queue may be serving.
  *
+ * Of a packet in several buffers, which a larger MTU than a page's brings, only the first buffer is
+ * read. Drivers fill it: all headers are there.
+ *
  * A tag of 802.1Q is skipped, whatever its VLAN: where hardware strips tags, nobody could tell.
  *
  * While an engine says that it is flooded, flood.h stands before its queue.

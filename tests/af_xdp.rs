@@ -14,11 +14,14 @@ use std::time::Duration;
 use sidestep::device::af_xdp::{AfXdp, AfXdpConfig, BusyPoll, Mode, Obtained, Steer};
 use sidestep::device::{Batch, Class, Device, Frame, Place, Waker};
 
-use veth::{device, eventually, net, nic, nic_inside, open, pool};
+use veth::{device, eventually, net, net_of, nic, nic_inside, open, pool};
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
 const PORT: u16 = 80;
+/// An MTU that fits one of the kernel's frames, and one that doesn't.
+const ORDINARY: usize = 1_500;
+const JUMBO: usize = 9_000;
 /// Bound of every wait for something to happen, in turns of [`PAUSE`].
 const PATIENCE: u32 = 1_000;
 const PAUSE: Duration = Duration::from_millis(5);
@@ -137,8 +140,19 @@ fn connect(port: u16) -> std::io::Result<TcpStream> {
 
 #[test]
 fn a_kernel_socket_gets_more_packets_than_the_tx_ring_holds() {
+    to_a_kernel_socket(ORDINARY);
+}
+
+#[test]
+fn a_kernel_socket_gets_packets_that_are_several_descriptors() {
+    to_a_kernel_socket(JUMBO);
+}
+
+fn to_a_kernel_socket(mtu: usize) {
     const COUNT: u16 = 5_000;
-    let Some(net) = net(1) else { return };
+    // The client reads along: its socket holds a few hundred thousand bytes.
+    let step = (75_000 / mtu) as u16;
+    let Some(net) = net_of(1, mtu) else { return };
     let client = net.client.inside(|| {
         let socket = UdpSocket::bind((CLIENT, 9)).expect("a socket");
         socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
@@ -151,16 +165,19 @@ fn a_kernel_socket_gets_more_packets_than_the_tx_ring_holds() {
             let macs = [mac, device.link().mac].concat();
             for number in 0..COUNT {
                 let [high, low] = number.to_be_bytes();
+                let mut data = [high, low].to_vec();
+                data.resize(mtu - 28, low);
+                let [long, short] = (8 + data.len() as u16).to_be_bytes();
                 // A checksum of zero means none.
-                let datagram = [0, 7, 0, 9, 0, 10, 0, 0, high, low];
+                let datagram = [&[0, 7, 0, 9, long, short, 0, 0], &data[..]].concat();
                 send(&mut device, &ipv4(&macs, SERVER, CLIENT, 17, &datagram));
-                // The client reads along: its socket holds a few hundred.
-                if number % 100 == 99 {
+                if number % step == step - 1 {
                     device.flush();
-                    for expected in number - 99..=number {
-                        let mut bytes = [0; 16];
+                    for expected in number + 1 - step..=number {
+                        let mut bytes = [0; JUMBO];
                         let len = socket.recv(&mut bytes).expect("a datagram");
-                        assert_eq!(bytes[..len], expected.to_be_bytes());
+                        assert_eq!((len, &bytes[..2]), (mtu - 28, &expected.to_be_bytes()[..]));
+                        assert!(bytes[2..len].iter().all(|&byte| byte == expected as u8));
                     }
                     device.receive(&mut Batch::new(64));
                 }
@@ -228,13 +245,18 @@ const SEGMENTS: u16 = 3_000;
 /// Segments sent before the receiver must have them: an emulated card's ring holds 256.
 const WINDOW: u16 = 100;
 
+/// Bytes of data in the segment of this number: all lengths up to the link's.
+fn data_len(device: &AfXdp, number: u16) -> usize {
+    usize::from(number) * 7 % (usize::from(device.link().mtu) - 40)
+}
+
 /// Sends [`SEGMENTS`] segments of all lengths to `mac`, [`WINDOW`] at a time.
 fn send_segments(device: &mut AfXdp, mac: [u8; 6], go_on: &Receiver<()>) {
     let macs = [mac, device.link().mac].concat();
     for number in 0..SEGMENTS {
         let [high, low] = number.to_be_bytes();
         let mut segment = [0, 9, 0, 80, high, low, 0, 0].to_vec();
-        segment.resize(20 + usize::from(number % 1_400), low);
+        segment.resize(20 + data_len(device, number), low);
         send(device, &ipv4(&macs, CLIENT, SERVER, 6, &segment));
         if number % 50 == 49 {
             device.flush();
@@ -253,8 +275,9 @@ fn check_segments(device: &mut AfXdp, go_on: &Sender<()>) {
             let bytes = device.pool().bytes(&frame);
             assert_eq!(bytes[38..40], next.to_be_bytes());
             // Drivers pad to the least length of Ethernet.
-            assert_eq!(bytes.len().max(60), 60.max(54 + usize::from(next % 1_400)));
-            let data = &bytes[42..54 + usize::from(next % 1_400)];
+            let end = 54 + data_len(device, next);
+            assert_eq!(bytes.len().max(60), 60.max(end));
+            let data = &bytes[42..end];
             assert!(data.iter().all(|&byte| byte == next as u8));
             device.pool().release(frame);
             next += 1;
@@ -265,8 +288,8 @@ fn check_segments(device: &mut AfXdp, go_on: &Sender<()>) {
     }
 }
 
-fn between_devices(mode: Mode, expected: Obtained) {
-    let Some(net) = net(1) else { return };
+fn between_devices(mode: Mode, expected: Obtained, mtu: usize) {
+    let Some(net) = net_of(1, mtu) else { return };
     net.server
         .inside(|| {
             let server = nic("x0");
@@ -285,6 +308,7 @@ fn between_devices(mode: Mode, expected: Obtained) {
                 sender.join().expect("the sender").expect("inside");
             });
             assert_eq!(device.counters().rx_dropped, 0);
+            assert_eq!(device.counters().rx_packets, u64::from(SEGMENTS));
             assert_eq!(steer.counters().get("redirected_tcp"), Some(SEGMENTS.into()));
         })
         .expect("inside");
@@ -323,12 +347,22 @@ fn frames_pass_unchanged_between_cards() {
 
 #[test]
 fn frames_pass_unchanged_in_copy_mode() {
-    between_devices(Mode::Auto, Obtained::Copy);
+    between_devices(Mode::Auto, Obtained::Copy, ORDINARY);
+}
+
+#[test]
+fn jumbo_frames_pass_unchanged_in_copy_mode() {
+    between_devices(Mode::Auto, Obtained::Copy, JUMBO);
 }
 
 #[test]
 fn frames_pass_unchanged_in_generic_mode() {
-    between_devices(Mode::Generic, Obtained::Generic);
+    between_devices(Mode::Generic, Obtained::Generic, ORDINARY);
+}
+
+#[test]
+fn jumbo_frames_pass_unchanged_in_generic_mode() {
+    between_devices(Mode::Generic, Obtained::Generic, JUMBO);
 }
 
 #[test]

@@ -9,10 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use sidestep::device::af_xdp::{AfXdp, AfXdpConfig, AfXdpError, Mode, Steer};
+use sidestep::device::af_xdp::{AfXdp, AfXdpConfig, AfXdpError, Mode, Nic, Steer};
 use sidestep::runtime::lab::{Lab, Namespace, VethEnd};
 
-use veth::{device, eventually, net, nic, nic_inside, open, pool};
+use veth::{device, eventually, net, net_of, nic, nic_inside, open, pool, pool_for};
 
 #[test]
 fn why_no_better_mode_was_obtained_is_remembered() {
@@ -73,20 +73,26 @@ fn a_program_that_is_attached_already_is_named() {
 
 #[test]
 fn an_interface_that_cannot_work_is_refused() {
-    let Some(net) = net(1) else { return };
-    net.server.ip(&["link", "set", "dev", "x0", "mtu", "9000"]).expect("a large MTU");
-    net.client.ip(&["link", "set", "dev", "x1", "mtu", "9000"]).expect("a large MTU");
+    let Some(net) = net_of(1, 20_000) else { return };
     net.server
         .inside(|| {
-            let nic = nic("x0");
-            let error = Steer::attach(&nic, Mode::Copy).expect_err("no XDP with this MTU");
-            assert!(matches!(error, AfXdpError::DriverMtu { mtu: 9000, .. }), "{error}");
-            // The generic hook takes any MTU, our frames don't.
-            let steer = Steer::attach(&nic, Mode::Generic).expect("attached");
-            let config = AfXdpConfig { mode: Mode::Generic, ..AfXdpConfig::default() };
-            let error = AfXdp::open(&steer, &nic, &config, pool()).expect_err("too large");
-            let text = error.to_string();
-            assert!(text.contains("9000") && text.contains("mtu 1774"), "{text}");
+            // A program that knows nothing of fragments, as for an MTU that was lower just now.
+            let before = Nic { mtu: 1_500, ..nic("x0") };
+            let error = Steer::attach(&before, Mode::Copy).expect_err("no XDP with this MTU");
+            assert!(matches!(error, AfXdpError::DriverMtu { mtu: 1_500, .. }), "{error}");
+            // veth takes any MTU, our frames don't.
+            let steer = Steer::attach(&nic("x0"), Mode::Copy).expect("attached");
+            for (mtu, pool, way_out) in [
+                (3_000, pool(), "mtu 1774, or use frames of 4096 bytes"),
+                (9_000, pool(), "mtu 1774, or use frames of 16384 bytes"),
+                (20_000, pool_for(9_000), "mtu 16110"),
+            ] {
+                let nic = Nic { mtu, ..nic("x0") };
+                let error = AfXdp::open(&steer, &nic, &AfXdpConfig::default(), pool);
+                let text = error.expect_err("too large").to_string();
+                assert!(text.contains(&format!("MTU of {mtu} bytes")), "{text}");
+                assert!(text.ends_with(way_out), "{text}");
+            }
         })
         .expect("inside");
     net.server.ip(&["link", "set", "dev", "x0", "down"]).expect("down");

@@ -207,9 +207,9 @@ fn a_port_that_the_kernel_listens_on_is_left_to_it() {
 #[test]
 fn packets_that_do_not_fit_a_frame_are_not_tried() {
     let Some(net) = Net::new("mtu") else { return };
-    net.server.ip(&["link", "set", "dev", "srv0", "mtu", "3000"]).expect("an MTU");
+    net.server.ip(&["link", "set", "dev", "srv0", "mtu", "20000"]).expect("an MTU");
     let message = refused(on_srv0(&net, &LISTEN));
-    contains(&message, &["MTU of 3000", "frame of 2048", "ip link set dev srv0 mtu"]);
+    contains(&message, &["MTU of 20000", "frame of 16384", "ip link set dev srv0 mtu 16110"]);
     assert!(!net.has_program());
 }
 

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use served::{Net, PATIENCE, Served, program, within};
 use tagged::RawEnd;
-use traffic::{Blob, Wrk, connect, echoed, ping};
+use traffic::{Blob, Wrk, connect, echoed, ping, sent};
 
 const LISTEN: [&str; 4] = ["--listen", "10.9.0.1:80", "--listen", "[fd09::1]:80"];
 const AF_XDP: [&str; 2] = ["--backend", "af-xdp"];
@@ -63,6 +63,52 @@ fn curl_fetches_and_posts_100_mib_over_both_families() {
     let server = serve(&net, &["--app", "echo"]);
     for at in ["10.9.0.1:80", "[fd09::1]:80"] {
         net.client.inside(|| echoed(at, &blob)).expect("inside");
+    }
+    server.stop();
+}
+
+/// Bytes and packets that the client's interface has counted in this direction.
+fn counted(net: &Net, direction: &str) -> [u64; 2] {
+    ["bytes", "packets"].map(|what| {
+        let file = format!("/sys/class/net/cli0/statistics/{direction}_{what}");
+        net.at_client(&["cat", &file]).trim().parse().expect("a number")
+    })
+}
+
+/// Does `transfer`, and holds the mean length of the packets in this direction against the MTU.
+fn in_large_packets(net: &Net, direction: &str, transfer: impl FnOnce()) {
+    let before = counted(net, direction);
+    transfer();
+    let after = counted(net, direction);
+    let mean = (after[0] - before[0]) / (after[1] - before[1]);
+    assert!(mean > 8_500, "{direction}: {mean} bytes a packet");
+}
+
+#[test]
+fn jumbo_frames_carry_100_mib_each_way() {
+    let Some(net) = Net::new("jumbo") else { return };
+    for (host, name) in [(&net.server, "srv0"), (&net.client, "cli0")] {
+        host.ip(&["link", "set", "dev", name, "mtu", "9000"]).expect("an MTU");
+    }
+    let blob = Blob::new(LARGE);
+    let server = serve(&net, &["--app", "files", "--root", blob.directory()]);
+    for host in ["10.9.0.1", "[fd09::1]"] {
+        let fetch = format!("curl -sS --fail http://{host}/blob | sha256sum");
+        in_large_packets(&net, "rx", || {
+            assert_eq!(net.at_client(&["sh", "-c", &fetch]), blob.sha256sum(), "{host}");
+        });
+    }
+    server.stop();
+
+    let server = serve(&net, &["--app", "echo"]);
+    for at in ["10.9.0.1:80", "[fd09::1]:80"] {
+        net.client.inside(|| echoed(at, &blob)).expect("inside");
+    }
+    server.stop();
+
+    let server = serve(&net, &["--app", "discard"]);
+    for at in ["10.9.0.1:80", "[fd09::1]:80"] {
+        in_large_packets(&net, "tx", || net.client.inside(|| sent(at, &blob)).expect("inside"));
     }
     server.stop();
 }

@@ -45,7 +45,8 @@ pub enum Close {
     /// The peer stopped acknowledging: retransmissions, probes or keep-alives ran out
     /// (RFC 9293 section 3.8.3, R2).
     TimedOut,
-    /// The same, and the last that was heard was an ICMP error: there is no way to the peer now.
+    /// The same, and the last that was heard was an ICMP error, or no answer ever came to ARP or
+    /// neighbour discovery: there is no way to the peer now.
     Unreachable,
     /// A connection attempt was answered by a reset, or by an ICMP error that says that nobody is
     /// there.

@@ -84,13 +84,14 @@ fn processors() -> String {
 
 #[cfg(feature = "af-xdp")]
 fn try_af_xdp(interface: &Interface) -> Result<(), Error> {
-    use crate::device::af_xdp::{AfXdp, AfXdpConfig, Mode, Steer};
+    use crate::device::af_xdp::{AfXdp, AfXdpConfig, Mode, Steer, fitting};
     use crate::device::{Pool, PoolConfig};
 
     let nic = interface.nic();
     let steer = Steer::attach(&nic, Mode::Auto)?;
     for queue in 0..interface.rx_queues {
-        let pool = Pool::new(PoolConfig { frames: 1_024, ..PoolConfig::default() })?;
+        let frames = PoolConfig { frames: 1_024, ..PoolConfig::default() };
+        let pool = Pool::new(fitting(frames, nic.mtu))?;
         let config = AfXdpConfig { queue, ..AfXdpConfig::default() };
         let device = AfXdp::open(&steer, &nic, &config, pool)?;
         let mut text = format!("queue {queue}: {}", device.obtained().name());

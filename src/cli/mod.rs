@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod file;
+mod load;
 mod options;
 mod serve;
 mod text;
@@ -52,6 +53,9 @@ enum Command {
         #[arg(long, value_name = "IF")]
         interface: Option<String>,
     },
+    /// Send HTTP requests past the kernel and measure how long the answers take
+    #[command(after_help = LOAD_HELP)]
+    Load(Box<load::LoadOptions>),
     /// Compare AF_XDP with kernel sockets under wrk, in network namespaces of its own (needs root)
     Demo(demo::DemoOptions),
 }
@@ -68,6 +72,17 @@ When it can accept it prints one line to stdout:
 SIGTERM or SIGINT: no new connections, those in flight have --drain to finish, exit code 0.
 A second signal resets what is left. SIGUSR1 writes --stats-json. Errors: exit code 2.";
 
+const LOAD_HELP: &str = "\
+Examples:
+  sidestep load 10.9.0.1:80 --interface eth1 --address 10.9.0.3/24 --connections 256
+  sidestep load 10.9.0.1:80 --interface eth1 --address 10.9.0.3/24 --rate 100000
+  sidestep load 127.0.0.1:8080 --connections 10 --close
+
+One thread for each queue spins for as long as it runs. With --interface, the address is this
+program's own: it answers ARP for it, and the kernel does not know it. Latency is from when a
+request was due, so that a server that stops for a moment is charged with every request that would
+have come meanwhile. Ctrl-C ends early and prints what was measured. Errors: exit code 2.";
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -75,6 +90,7 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Serve { options, config } => serve::run(*options, config.as_deref()).map(success),
         Command::Check { interface } => check::run(interface.as_deref()).map(success),
+        Command::Load(options) => load::run(&options),
         Command::Demo(options) => demo::run(&options),
     };
     match outcome {

@@ -22,7 +22,7 @@ use super::record::{CHARGED, Meta, POSTED, SENT};
 pub struct PoolConfig {
     /// Number of frames.
     pub frames: u32,
-    /// Bytes in a frame: 2048 or 4096, the sizes that AF_XDP takes.
+    /// Bytes in a frame: 2048, 4096, or 16384 for packets larger than a page.
     pub frame_size: u32,
     /// Frames that only control segments (ACK, RST, SYN-ACK, ARP, NDP) may take.
     pub reserve: u32,
@@ -102,11 +102,11 @@ impl Pool {
     /// Maps the memory and cuts it.
     ///
     /// # Errors
-    /// [`PoolError::Config`] for a frame size other than 2048 or 4096, no frames, or a reserve as
-    /// large as the pool; [`PoolError::Memory`] when the system refuses the mapping.
+    /// [`PoolError::Config`] for a frame size other than 2048, 4096 or 16384, no frames, or a
+    /// reserve as large as the pool; [`PoolError::Memory`] when the system refuses the mapping.
     pub fn new(config: PoolConfig) -> Result<Pool, PoolError> {
-        if config.frame_size != 2_048 && config.frame_size != 4_096 {
-            return Err(PoolError::Config("frame_size must be 2048 or 4096"));
+        if ![2_048, 4_096, 16_384].contains(&config.frame_size) {
+            return Err(PoolError::Config("frame_size must be 2048, 4096 or 16384"));
         }
         if config.frames == 0 || config.reserve >= config.frames {
             return Err(PoolError::Config("frames must be more than reserve, and not zero"));

@@ -100,7 +100,8 @@ impl<A: App, D: Device> Engine<A, D> {
 impl<C> Slot<C> {
     /// Why a connection ends that the peer no longer answers.
     fn silence(&self) -> Close {
-        let told = self.tcb.has(Facts::UNREACHABLE);
+        // Who never learned the next hop's hardware address has no way either.
+        let told = self.tcb.has(Facts::UNREACHABLE) || self.hop == Hop::UNKNOWN;
         if told { Close::Unreachable } else { Close::TimedOut }
     }
 }

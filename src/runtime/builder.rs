@@ -33,6 +33,7 @@ pub(super) type OnReady = Box<dyn FnOnce(&Ready) + Send>;
 pub(super) struct Settings {
     pub(super) interface: Option<String>,
     pub(super) listen: Vec<SocketAddr>,
+    pub(super) connects_only: bool,
     pub(super) backend: Backend,
     pub(super) mode: Mode,
     pub(super) queues: Option<Numbers>,
@@ -60,6 +61,7 @@ impl Default for Settings {
         Settings {
             interface: None,
             listen: Vec::new(),
+            connects_only: false,
             backend: Backend::default(),
             mode: Mode::default(),
             queues: None,
@@ -110,6 +112,14 @@ impl ServerBuilder {
     /// [`ServerBuilder::address`]. An unspecified address means all of that family.
     pub fn listen(mut self, at: SocketAddr) -> Self {
         self.settings.listen.push(at);
+        self
+    }
+
+    /// Listens nowhere: for an application that only [connects](crate::app::Core::connect). Over
+    /// AF_XDP and TAP it does so from [`ServerBuilder::address`], as replies to addresses of the
+    /// kernel's are the kernel's.
+    pub fn connects_only(mut self) -> Self {
+        self.settings.connects_only = true;
         self
     }
 
@@ -219,7 +229,8 @@ impl ServerBuilder {
         self
     }
 
-    /// The frames of one core.
+    /// The frames of one core. Over AF_XDP they are made larger, and if larger than a page fewer,
+    /// where the interface's MTU asks for it.
     pub fn pool(mut self, pool: PoolConfig) -> Self {
         self.settings.pool = pool;
         self

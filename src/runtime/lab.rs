@@ -3,6 +3,12 @@
 //! A namespace is called `sidestep-LAB-PID-START-N-ROLE`: the process that made it, by number and
 //! start time, so that another one can tell leftovers of the dead from what is in use.
 
+mod process;
+mod wrk;
+
+pub use process::Process;
+pub use wrk::{Measured, Wrk};
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -38,6 +44,16 @@ pub enum LabError {
         command: String,
         /// What it wrote to stderr.
         answer: String,
+    },
+    /// A program ended, or was ended, before it printed what was waited for.
+    #[error("machine: {program} never printed '{awaited}': {said}")]
+    Ended {
+        /// The program.
+        program: String,
+        /// How the line begins.
+        awaited: String,
+        /// What it wrote to stderr.
+        said: String,
     },
     /// A thread could not enter a namespace.
     #[error("machine: entering network namespace {namespace} failed: {source}")]

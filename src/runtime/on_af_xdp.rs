@@ -19,7 +19,9 @@ use super::reserve::Reservation;
 use super::server::{Call, named_interface, processors, secret};
 use super::settings::{self, Backend, Poll};
 use crate::app::{App, CoreContext, MailboxReader};
-use crate::device::af_xdp::{AfXdp, AfXdpConfig, AfXdpError, BusyPoll, Mode, Nic, Shield, Steer};
+use crate::device::af_xdp::{
+    AfXdp, AfXdpConfig, AfXdpError, BusyPoll, Mode, Nic, Shield, Steer, fitting,
+};
 use crate::device::{Pool, Waker};
 use crate::engine::{CookieConfig, Engine, EngineConfig, SynCookies};
 use crate::tcp::cookie::CookieKeys;
@@ -90,11 +92,13 @@ struct Opener<'a> {
 
 impl Opener<'_> {
     fn open(&self, seat: &Seat) -> Result<(AfXdp, String, EngineConfig), Error> {
-        let pool = Pool::new(self.settings.pool)?;
+        let frames = fitting(self.settings.pool, self.nic.mtu);
+        let pool = Pool::new(frames)?;
         tracing::info!(
-            "queue {}: {} frames on {} pages",
+            "queue {}: {} frames of {} bytes on {} pages",
             seat.queue,
-            self.settings.pool.frames,
+            frames.frames,
+            frames.frame_size,
             pool.pages().name()
         );
         let config = AfXdpConfig {

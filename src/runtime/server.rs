@@ -40,7 +40,7 @@ where
     A: App,
     F: Fn(CoreContext<A::Message>) -> A + Sync,
 {
-    if settings.listen.is_empty() {
+    if settings.listen.is_empty() && !settings.connects_only {
         return Err(Error::configuration("nowhere to listen: say --listen ADDRESS:PORT"));
     }
     if let Some(path) = &settings.stats_json {

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use sidestep::device::af_xdp::{AfXdp, AfXdpConfig, Mode, Nic, Steer};
+use sidestep::device::af_xdp::{AfXdp, AfXdpConfig, Mode, Nic, Steer, fitting};
 use sidestep::device::{Pool, PoolConfig};
 use sidestep::runtime::Interface;
 use sidestep::runtime::lab::{Lab, Namespace, VethEnd};
@@ -24,6 +24,11 @@ pub(crate) struct Net {
 }
 
 pub(crate) fn net(queues: u32) -> Option<Net> {
+    net_of(queues, 1_500)
+}
+
+/// The same with another MTU.
+pub(crate) fn net_of(queues: u32, mtu: usize) -> Option<Net> {
     let mut lab = common::or_skip(Lab::new("xdp"))?;
     let server = common::or_skip(lab.namespace("server"))?;
     let client = lab.namespace("client").expect("a second namespace");
@@ -39,7 +44,12 @@ pub(crate) fn net(queues: u32) -> Option<Net> {
         end(&client, "x1", &["10.9.0.2/24", "fd09::2/64"], false),
     )
     .expect("a veth pair");
-    Some(Net { server, client, _lab: lab })
+    let net = Net { server, client, _lab: lab };
+    for (namespace, name) in [(&net.server, "x0"), (&net.client, "x1")] {
+        let mtu = ["link", "set", "dev", name, "mtu", &mtu.to_string()];
+        namespace.ip(&mtu).expect("an MTU");
+    }
+    Some(net)
 }
 
 pub(crate) fn nic(name: &str) -> Nic {
@@ -47,13 +57,18 @@ pub(crate) fn nic(name: &str) -> Nic {
 }
 
 pub(crate) fn pool() -> Pool {
+    pool_for(1_500)
+}
+
+/// Frames that packets of `mtu` bytes fit.
+pub(crate) fn pool_for(mtu: u32) -> Pool {
     let config = PoolConfig { frames: 4_096, reserve: 64, ..PoolConfig::default() };
-    Pool::new(config).expect("frames")
+    Pool::new(fitting(config, mtu)).expect("frames")
 }
 
 pub(crate) fn open(steer: &Steer, nic: &Nic, mode: Mode) -> AfXdp {
     let config = AfXdpConfig { mode, ..AfXdpConfig::default() };
-    AfXdp::open(steer, nic, &config, pool()).expect("a device")
+    AfXdp::open(steer, nic, &config, pool_for(nic.mtu)).expect("a device")
 }
 
 /// Attached and open on `interface` in copy mode.

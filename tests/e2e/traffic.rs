@@ -84,6 +84,14 @@ pub(crate) fn echoed(at: &str, blob: &Blob) {
     });
 }
 
+/// Sends everything, finishes, and expects nothing but the end back.
+pub(crate) fn sent(at: &str, blob: &Blob) {
+    let mut stream = connect(at);
+    stream.write_all(&blob.bytes).expect("sent");
+    stream.shutdown(Shutdown::Write).expect("open until now");
+    assert_eq!(stream.read(&mut [0]).expect("the end"), 0);
+}
+
 /// Sends echo requests until one is answered, for at most five seconds.
 pub(crate) fn ping(to: &str) {
     let to: IpAddr = to.parse().expect("an address");

@@ -136,7 +136,8 @@ impl Cell {
         levels.zip(places).map(|(level, place)| level * place).sum()
     }
 
-    /// Holds what `ss` says of the kernel's socket against what each side had switched on.
+    /// Holds what `ss` says of the kernel's socket against what each side had switched on, and
+    /// against the MTU.
     pub(crate) fn check_agreement(&self, socket: &str) -> Result<(), String> {
         let words: HashSet<&str> = socket.split_whitespace().collect();
         let scaled = words.iter().any(|word| word.starts_with("wscale:"));
@@ -156,6 +157,12 @@ impl Cell {
                 let not = if both { "not " } else { "" };
                 return Err(format!("{name} is {not}in use: {socket}"));
             }
+        }
+        let timestamps = if self.timestamps == Has::Both { 12 } else { 0 };
+        let headers = if self.v4 { 40 } else { 60 } + timestamps;
+        let mss = format!("mss:{}", self.mtu.bytes(self.v4) - headers);
+        if !words.contains(mss.as_str()) {
+            return Err(format!("segments don't fill the link, {mss} would: {socket}"));
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant as Clock};
 use crossbeam_utils::CachePadded;
 use sidestep::app::{App, Close, Core, Peer, Refuse, Rx, Tx};
 use sidestep::apps::Echo;
-use sidestep::device::af_xdp::{AfXdp, AfXdpConfig, Mode, Steer};
+use sidestep::device::af_xdp::{AfXdp, AfXdpConfig, Mode, Steer, fitting};
 use sidestep::device::{Census, Device, Faulty, Place, Pool, PoolConfig, Tap, TapConfig, Waker};
 use sidestep::engine::{Counter, Counters, Engine, EngineConfig, Listen, LocalAddress};
 use sidestep::runtime::Interface;
@@ -22,8 +22,6 @@ use super::stage::{Stage, on_tap};
 /// Percent of the packets that are dropped each way in a lossy cell, and as many duplicated and
 /// delayed.
 const LOSS: u8 = 1;
-/// Largest packet that a frame of 4,096 bytes holds: what we take of a link that could carry more.
-const LARGEST: u16 = 3_950;
 /// How long the engine may go on after the kernel's side is through.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 const LONGEST_SLEEP: Duration = Duration::from_millis(20);
@@ -116,9 +114,9 @@ pub(crate) fn beside<R: Send>(
     })
 }
 
-fn pool(frame_size: u32) -> Pool {
-    let config = PoolConfig { frames: 8_192, frame_size, reserve: 128, huge_pages: false };
-    Pool::new(config).expect("memory")
+fn pool(mtu: u32) -> Pool {
+    let frames = PoolConfig { frames: 8_192, reserve: 128, huge_pages: false, frame_size: 2_048 };
+    Pool::new(fitting(frames, mtu)).expect("memory")
 }
 
 fn af_xdp(stage: &Stage, cell: &Cell, open: &Barrier, over: &AtomicBool) -> Report {
@@ -126,15 +124,15 @@ fn af_xdp(stage: &Stage, cell: &Cell, open: &Barrier, over: &AtomicBool) -> Repo
     let mut steer = Steer::attach(&nic, Mode::Copy).expect("an attached program");
     steer.own(&nic, stage.our_address.ip()).expect("room in the table");
     let config = AfXdpConfig { mode: Mode::Copy, ..AfXdpConfig::default() };
-    let device = AfXdp::open(&steer, &nic, &config, pool(2_048)).expect("a device");
+    let device = AfXdp::open(&steer, &nic, &config, pool(nic.mtu)).expect("a device");
     open.wait();
     with_faults(stage, cell, device, over)
 }
 
 fn tap(stage: &Stage, cell: &Cell, open: &Barrier, over: &AtomicBool) -> Report {
-    let mtu = cell.mtu.bytes(cell.v4).min(LARGEST);
+    let mtu = cell.mtu.bytes(cell.v4);
     let config = TapConfig { mtu, ..TapConfig::new(Stage::OUR_INTERFACE) };
-    let device = Tap::open(&config, pool(4_096)).expect("a device");
+    let device = Tap::open(&config, pool(u32::from(mtu))).expect("a device");
     open.wait();
     with_faults(stage, cell, device, over)
 }

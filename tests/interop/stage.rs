@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use sidestep::runtime::lab::{Lab, Namespace, VethEnd};
 
-use super::cell::{Cell, Mtu};
+use super::cell::{Cell, Has, Mtu};
 
 /// The kernel's end of a veth pair.
 const KERNEL_INTERFACE: &str = "x1";
@@ -70,9 +70,9 @@ impl Stage {
     }
 }
 
-/// AF_XDP wants a packet to fit a page.
+/// Large packets go over both devices: they are one packet for the one, several for the other.
 pub(crate) fn on_tap(cell: &Cell) -> bool {
-    cell.mtu == Mtu::Jumbo
+    cell.mtu == Mtu::Jumbo && cell.timestamps != Has::Both
 }
 
 /// A persistent device, so that it is whole before we open it.

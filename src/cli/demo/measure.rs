@@ -2,10 +2,11 @@
 
 use core::fmt;
 
-use super::load::{self, Load, Script};
+use super::load;
 use super::process;
 use super::progress::Progress;
 use super::stage::{Stage, Trouble};
+use crate::runtime::lab::Measured;
 use crate::runtime::{Backend, Poll};
 
 /// What is measured against what.
@@ -41,7 +42,7 @@ pub(super) struct Measurement {
     /// The mode that the server obtained.
     pub(super) mode: String,
     pub(super) connections: u32,
-    pub(super) load: Load,
+    pub(super) load: Measured,
     /// Processor time of the server, in microseconds per request.
     pub(super) cpu_per_request: f64,
 }
@@ -61,14 +62,14 @@ pub(super) fn run(
     progress: &mut Progress,
 ) -> Result<Vec<Measurement>, Trouble> {
     let Contender { server: who, poll } = contender;
-    let script = Script::write()?;
+    let wrk = load::prepare()?;
     let (server, mode) = process::server(stage, who, poll.name())?;
     let mut measurements = Vec::new();
     for &connections in connections {
         let what = format!("{who} ({mode}), {poll}, {connections} connections");
         progress.begin(what, seconds);
         let before = server.processor_time();
-        let load = load::run(stage, &script, connections, seconds, || progress.show())?;
+        let load = load::run(stage, &wrk, connections, seconds, || progress.show())?;
         let spent = server.processor_time().saturating_sub(before);
         progress.end();
         measurements.push(Measurement {

@@ -1,125 +1,37 @@
-//! Processes that never outlive the demonstration.
+//! The servers of the demonstration.
 
 use core::time::Duration;
-use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
 use std::time::Instant;
 
 use super::measure::Server;
 use super::stage::{INTERFACE, Interrupt, SERVER, Stage, Trouble};
 use crate::runtime::Error;
-use crate::runtime::lab::Namespace;
+use crate::runtime::lab::Process;
 
 /// How often a wait looks whether the user wants to end.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long a server may take to come up, and to go.
+/// How long a server may take to come up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A child that is killed when dropped, and by the kernel if we are killed ourselves.
-#[derive(Debug)]
-pub(super) struct Process {
-    child: Child,
-    lines: Receiver<String>,
-    name: String,
-}
-
-impl Process {
-    /// Starts `arguments` inside `namespace` on one processor.
-    pub(super) fn start(
-        namespace: &Namespace,
-        cpu: u32,
-        arguments: &[&str],
-    ) -> Result<Process, Error> {
-        let name = arguments.first().map_or_else(String::new, |first| (*first).to_owned());
-        let mut command = namespace.command("setpriv");
-        command.args(["--pdeathsig", "KILL", "taskset", "-c", &cpu.to_string()]).args(arguments);
-        // Ctrl-C is for us: we end the others in order.
-        command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|answer| {
-            let advice = "'make setup' installs iproute2, util-linux and wrk";
-            Error::machine(format!("starting {name}"), answer, advice)
-        })?;
-        let (sender, lines) = channel();
-        if let Some(stdout) = child.stdout.take() {
-            thread::spawn(move || {
-                for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                    if sender.send(line).is_err() {
-                        break;
-                    }
-                }
-            });
+/// Waits for a line of a program's output that begins with `start`.
+pub(super) fn line(
+    process: &mut Process,
+    start: &str,
+    patience: Duration,
+    interrupt: &Interrupt,
+    mut tick: impl FnMut(),
+) -> Result<String, Trouble> {
+    let end = Instant::now() + patience;
+    loop {
+        interrupt.check()?;
+        tick();
+        if let Some(line) = process.line(start, LOOK)? {
+            return Ok(line);
         }
-        Ok(Process { child, lines, name })
-    }
-
-    /// Waits for a line of its output that begins with `start`.
-    pub(super) fn line(
-        &mut self,
-        start: &str,
-        patience: Duration,
-        interrupt: &Interrupt,
-        mut tick: impl FnMut(),
-    ) -> Result<String, Trouble> {
-        let end = Instant::now() + patience;
-        loop {
-            interrupt.check()?;
-            tick();
-            match self.lines.recv_timeout(LOOK) {
-                Ok(line) if line.starts_with(start) => return Ok(line),
-                Ok(_) => {}
-                Err(RecvTimeoutError::Timeout) if Instant::now() < end => {}
-                Err(_) => return Err(self.failed(start).into()),
-            }
+        if Instant::now() >= end {
+            return Err(process.give_up(start).into());
         }
-    }
-
-    fn failed(&mut self, awaited: &str) -> Error {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let mut said = String::new();
-        if let Some(stderr) = self.child.stderr.as_mut() {
-            let _ = ChildStderr::read_to_string(stderr, &mut said);
-        }
-        let said = said.trim().replace('\n', "; ");
-        let said = said.strip_prefix("sidestep: error: ").unwrap_or(&said);
-        let said = if said.is_empty() { "it said nothing" } else { said };
-        Error::Backend(format!("machine: {} never printed '{awaited}': {said}", self.name))
-    }
-
-    /// Asks it to end, and waits until it has.
-    pub(super) fn end(mut self) -> Option<ExitStatus> {
-        let pid = self.child.id().to_string();
-        let _ = Command::new("kill").args(["-TERM", &pid]).status();
-        let end = Instant::now() + PATIENCE;
-        while Instant::now() < end {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return Some(status);
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        None
-    }
-
-    /// Processor time that its threads have had.
-    pub(super) fn processor_time(&self) -> Duration {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
-        let nanos = tasks.into_iter().flatten().flatten().filter_map(|task| {
-            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-            text.split_whitespace().next()?.parse::<u64>().ok()
-        });
-        Duration::from_nanos(nanos.sum())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -152,7 +64,7 @@ pub(super) fn server(
         arguments.extend(ours);
     }
     let mut process = Process::start(&stage.server, 0, &arguments)?;
-    let ready = process.line("ready ", PATIENCE, &stage.interrupt, || {})?;
+    let ready = line(&mut process, "ready ", PATIENCE, &stage.interrupt, || {})?;
     let mode = ready.split_whitespace().find_map(|word| word.strip_prefix("mode="));
     Ok((process, mode.unwrap_or("unknown").to_owned()))
 }

@@ -122,9 +122,9 @@ fn processor() -> String {
 mod tests {
     use core::time::Duration;
 
-    use super::super::load::Load;
     use super::super::measure::Server;
     use super::*;
+    use crate::runtime::lab::Measured;
     use crate::runtime::{Backend, Poll};
 
     fn measurement(backend: Backend, requests: u64) -> Measurement {
@@ -133,7 +133,14 @@ mod tests {
             contender: Contender { server: Server::Ours(backend), poll: Poll::Sleep },
             mode: String::from("copy"),
             connections: 64,
-            load: Load { requests, duration: second, errors: 0, p50: 5.0, p99: 9.0, p999: 12.0 },
+            load: Measured {
+                requests,
+                duration: second,
+                errors: 0,
+                p50: 5.0,
+                p99: 9.0,
+                p999: 12.0,
+            },
             cpu_per_request: 5.125,
         }
     }

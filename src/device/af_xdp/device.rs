@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::abi::Descriptor;
 use super::error::{AfXdpError, Attempts, Errno};
+use super::jumbo::{self, Jumbo};
 use super::open::{self, Opened};
 use super::ring::{CompletionRing, FillRing, RxRing, TxRing};
 use super::shield::QueueShield;
@@ -47,6 +48,8 @@ pub struct AfXdp {
     fill_limit: u32,
     tx_size: u32,
     counters: DeviceCounters,
+    /// Only where frames are larger than the kernel's.
+    jumbo: Option<Jumbo>,
     shield: QueueShield,
 }
 
@@ -76,6 +79,7 @@ impl AfXdp {
         Ok(AfXdp {
             fill_limit: open::fill_limit(config, &pool),
             tx_size: config.tx_ring,
+            jumbo: Jumbo::new(&pool),
             socket,
             fill,
             completion,
@@ -116,7 +120,10 @@ impl AfXdp {
     fn complete(&mut self) {
         let frame_size = self.pool.frame_size() as u64;
         while let Some(address) = self.completion.pop() {
-            self.pool.complete((address / frame_size) as u32);
+            let position = (address / frame_size) as u32;
+            if self.jumbo.as_mut().is_none_or(|jumbo| jumbo.completed(position)) {
+                self.pool.complete(position);
+            }
         }
         self.completion.release();
     }
@@ -140,21 +147,46 @@ impl AfXdp {
 
     fn take(&mut self, batch: &mut Batch) -> u32 {
         let frame_size = self.pool.frame_size() as u64;
+        let before = batch.frames().len();
         let mut taken = 0;
         while batch.room() > 0 {
             let Some(packet) = self.rx.pop() else { break };
             let position = (packet.address / frame_size) as u32;
             let start = (packet.address % frame_size) as usize;
-            batch.push(self.pool.received(position, start, packet.len as usize));
+            let frame = self.pool.received(position, start, packet.len as usize);
             taken += 1;
+            match &mut self.jumbo {
+                None => batch.push(frame),
+                Some(jumbo) => {
+                    let more = packet.options & libc::XDP_PKT_CONTD != 0;
+                    jumbo.received(&self.pool, frame, more).into_iter().for_each(|f| batch.push(f));
+                }
+            }
         }
         self.rx.release();
         self.filled -= taken;
         if self.counters.rx_packets == 0 && taken > 0 {
             self.drives_napi = self.busy_polled && self.socket.has_napi();
         }
-        self.counters.rx_packets += u64::from(taken);
+        self.counters.rx_packets += (batch.frames().len() - before) as u64;
         taken
+    }
+
+    /// Puts all parts of a frame at `address` into the tx ring, or none.
+    fn push_parts(&mut self, frame: &Frame, address: u64) -> bool {
+        let parts = jumbo::parts(address, frame.len());
+        let count = parts.len() as u32;
+        if self.tx.room(count) < count {
+            return false;
+        }
+        for (address, len, more) in parts {
+            let options = if more { libc::XDP_PKT_CONTD } else { 0 };
+            self.tx.push(Descriptor { address, len, options });
+        }
+        if let Some(jumbo) = &mut self.jumbo {
+            jumbo.posted(self.pool.position(frame), count);
+        }
+        true
     }
 
     fn kick_receive(&mut self) {
@@ -221,14 +253,24 @@ impl Device for AfXdp {
     }
 
     fn room(&self) -> usize {
-        self.tx.room_now() as usize
+        let entries = self.tx.room_now() as usize;
+        // A frame may lie in all of its chunks.
+        if self.jumbo.is_some() {
+            entries * jumbo::CHUNK as usize / self.pool.frame_size()
+        } else {
+            entries
+        }
     }
 
     fn transmit(&mut self, frame: &Frame) -> bool {
         let position = u64::from(self.pool.position(frame));
         let address = position * self.pool.frame_size() as u64 + frame.start() as u64;
-        let packet = Descriptor { address, len: frame.len() as u32, options: 0 };
-        if !self.tx.push(packet) {
+        let pushed = if self.jumbo.is_some() {
+            self.push_parts(frame, address)
+        } else {
+            self.tx.push(Descriptor { address, len: frame.len() as u32, options: 0 })
+        };
+        if !pushed {
             return false;
         }
         self.pool.post(frame);
@@ -278,7 +320,10 @@ impl Device for AfXdp {
     fn counters(&self) -> DeviceCounters {
         let kernel = self.socket.statistics();
         DeviceCounters {
-            rx_dropped: kernel.rx_dropped + kernel.rx_ring_full + kernel.rx_invalid_descs,
+            rx_dropped: kernel.rx_dropped
+                + kernel.rx_ring_full
+                + kernel.rx_invalid_descs
+                + self.jumbo.as_ref().map_or(0, |jumbo| jumbo.dropped),
             tx_dropped: kernel.tx_invalid_descs,
             ..self.counters
         }

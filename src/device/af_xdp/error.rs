@@ -185,7 +185,29 @@ pub enum AfXdpError {
         /// Bytes of a frame.
         frame_size: u32,
         /// Another way out, or nothing.
-        hint: &'static str,
+        hint: String,
+    },
+
+    /// Packets of the interface are larger than a page, which the kernel is too old for.
+    #[error(
+        "machine: interface {interface} has an MTU of {mtu} bytes, which takes multi-buffer AF_XDP \
+         (Linux 6.6 or newer), and {doing} was refused ({answer}) by this kernel ({release}): \
+         lower the MTU, with: ip link set dev {interface} mtu {largest}, and use frames of at most \
+         4096 bytes"
+    )]
+    NoMultiBuffer {
+        /// Name of the interface.
+        interface: String,
+        /// Its MTU.
+        mtu: u32,
+        /// The largest MTU that works without.
+        largest: u32,
+        /// What was tried.
+        doing: &'static str,
+        /// The kernel's release.
+        release: String,
+        /// What the system answered.
+        answer: Errno,
     },
 
     /// The driver takes no XDP program with this MTU.

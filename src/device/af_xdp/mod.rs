@@ -10,6 +10,7 @@ mod counters;
 mod device;
 mod error;
 mod group;
+mod jumbo;
 mod mapping;
 mod open;
 mod privilege;
@@ -22,6 +23,7 @@ mod steer;
 pub use counters::SteerCounters;
 pub use device::AfXdp;
 pub use error::{AfXdpError, Attempt, Attempts, Errno};
+pub use jumbo::fitting;
 pub use shield::Shield;
 pub use steer::{Steer, Verdict};
 
@@ -120,9 +122,9 @@ pub struct AfXdpConfig {
     pub busy_poll: Option<BusyPoll>,
     /// Frames that wait to be received into; at most half of the pool is used.
     pub fill_ring: u32,
-    /// Packets received and not yet taken.
+    /// Packets received and not yet taken; one larger than a page takes an entry for each page.
     pub rx_ring: u32,
-    /// Packets to transmit; the completion ring has as many entries.
+    /// Packets to transmit, likewise; the completion ring has as many entries.
     pub tx_ring: u32,
     /// See [`LinkProperties::accept_partial_checksums`](super::LinkProperties).
     pub accept_partial_checksums: bool,

@@ -5,15 +5,12 @@ use std::thread;
 
 use super::error::{AfXdpError, Attempts, Errno};
 use super::socket::{RingSizes, Rings, Socket};
-use super::{AfXdpConfig, Mode, Nic, Obtained, Steer, abi, privilege};
+use super::{AfXdpConfig, Mode, Nic, Obtained, Steer, jumbo, privilege};
 use crate::device::Pool;
 
 /// The kernel lets go of a closed socket's queue after a grace period.
 const BUSY_TRIES: u32 = 100;
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
-
-/// Bytes of an Ethernet header with one VLAN tag.
-const LINK_HEADER: u32 = 18;
 
 /// An open queue.
 #[derive(Debug)]
@@ -51,9 +48,13 @@ pub(super) fn open(
                 return Ok(opened);
             }
             Err(answer) => {
-                let way = if *zero_copy { "binding zero-copy" } else { "binding in copy mode" };
-                attempts.add(way, answer);
+                let large = is_large(pool);
+                attempts.add(way(*zero_copy, large), answer);
                 refuse(nic, config, answer)?;
+                // Copy mode binds to any queue: what isn't known here is the flag.
+                if large && !*zero_copy && answer == Errno(libc::EINVAL) {
+                    return Err(jumbo::not_here(nic, way(false, true), answer));
+                }
             }
         }
     }
@@ -73,6 +74,20 @@ fn ways(mode: Mode, generic: bool) -> &'static [bool] {
         (Mode::ZeroCopy, false) => &[true],
         (Mode::ZeroCopy, true) => &[],
         _ => &[false],
+    }
+}
+
+/// Whether frames are larger than what the kernel takes for one.
+fn is_large(pool: &Pool) -> bool {
+    pool.frame_size() > jumbo::CHUNK as usize
+}
+
+fn way(zero_copy: bool, large: bool) -> &'static str {
+    match (zero_copy, large) {
+        (true, false) => "binding zero-copy",
+        (false, false) => "binding in copy mode",
+        (true, true) => "binding zero-copy with multi-buffer",
+        (false, true) => "binding in copy mode with multi-buffer",
     }
 }
 
@@ -96,14 +111,15 @@ fn check(nic: &Nic, config: &AfXdpConfig, pool: &Pool) -> Result<(), AfXdpError>
         });
     }
     let frame_size = pool.frame_size() as u32;
-    let largest = frame_size - abi::PACKET_HEADROOM - LINK_HEADER;
+    let largest = jumbo::largest_mtu(frame_size);
     if nic.mtu > largest {
+        let larger = jumbo::frame_size(nic.mtu);
         return Err(AfXdpError::MtuTooLarge {
             interface: nic.name.clone(),
             mtu: nic.mtu,
             largest,
             frame_size,
-            hint: if frame_size < 4096 { ", or use frames of 4096 bytes" } else { "" },
+            hint: larger.map(|size| format!(", or use frames of {size} bytes")).unwrap_or_default(),
         });
     }
     Ok(())
@@ -136,7 +152,9 @@ fn try_open(
     // Some drivers take their buffers when they are bound.
     let filled = prefill(&mut rings, config, pool);
     let mode = if zero_copy { libc::XDP_ZEROCOPY } else { libc::XDP_COPY };
-    match bind_patiently(&socket, nic, config.queue, mode | libc::XDP_USE_NEED_WAKEUP) {
+    let multi_buffer = if is_large(pool) { libc::XDP_USE_SG } else { 0 };
+    let flags = mode | multi_buffer | libc::XDP_USE_NEED_WAKEUP;
+    match bind_patiently(&socket, nic, config.queue, flags) {
         Ok(()) => Ok(Ok(Opened {
             socket,
             rings,
@@ -156,12 +174,12 @@ fn try_open(
 }
 
 fn register(socket: &Socket, pool: &Pool) -> Result<(), AfXdpError> {
-    let frame_size = pool.frame_size() as u32;
-    let mut answer = socket.register_umem(pool.region(), frame_size);
+    let chunk = jumbo::CHUNK.min(pool.frame_size() as u32);
+    let mut answer = socket.register_umem(pool.region(), chunk);
     if matches!(answer, Err(Errno(libc::ENOBUFS | libc::ENOMEM)))
         && privilege::raise_locked_memory()
     {
-        answer = socket.register_umem(pool.region(), frame_size);
+        answer = socket.register_umem(pool.region(), chunk);
     }
     answer.map_err(|answer| match answer.0 {
         libc::ENOBUFS | libc::ENOMEM => AfXdpError::LockedMemory {

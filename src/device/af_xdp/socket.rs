@@ -51,12 +51,12 @@ impl Socket {
     pub(super) fn register_umem(
         &self,
         region: (ptr::NonNull<u8>, usize),
-        frame_size: u32,
+        chunk_size: u32,
     ) -> Result<(), Errno> {
         let registration = libc::xdp_umem_reg {
             addr: region.0.as_ptr() as u64,
             len: region.1 as u64,
-            chunk_size: frame_size,
+            chunk_size,
             headroom: 0,
             flags: 0,
             tx_metadata_len: 0,
@@ -109,7 +109,7 @@ impl Socket {
         mapping.map(Arc::new).map_err(|error| Errno::of(&error))
     }
 
-    /// Binds to a queue. `flags`: `XDP_COPY`, `XDP_ZEROCOPY`, `XDP_USE_NEED_WAKEUP`.
+    /// Binds to a queue. `flags`: `XDP_COPY`, `XDP_ZEROCOPY`, `XDP_USE_NEED_WAKEUP`, `XDP_USE_SG`.
     pub(super) fn bind(&self, interface: u32, queue: u32, flags: u16) -> Result<(), Errno> {
         let address = libc::sockaddr_xdp {
             sxdp_family: libc::AF_XDP as u16,

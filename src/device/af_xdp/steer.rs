@@ -15,7 +15,7 @@ use super::error::{AfXdpError, Attempts, Errno};
 use super::group::SolicitedNodes;
 use super::program::{self, Hook, Loaded};
 use super::shield::Shield;
-use super::{Mode, Nic, privilege};
+use super::{Mode, Nic, jumbo, privilege};
 
 /// A process that was just killed leaves its program attached for some milliseconds.
 const PREDECESSOR_TRIES: u32 = 100;
@@ -59,7 +59,10 @@ impl Steer {
     /// # Errors
     /// As [`Steer::attach`], but for those about the interface.
     pub fn load(queues: u32) -> Result<Steer, AfXdpError> {
-        let loaded = program::load(queues)?;
+        Steer::of(program::load(queues, None)?)
+    }
+
+    fn of(loaded: Loaded) -> Result<Steer, AfXdpError> {
         let shield = shield(&loaded, true)?;
         Ok(Steer {
             loaded,
@@ -77,12 +80,13 @@ impl Steer {
     ///
     /// # Errors
     /// A capability is missing, another program is attached, the interface is down, or neither hook
-    /// takes the program.
+    /// takes the program; or packets are larger than a page and the kernel is older than 6.6.
     pub fn attach(nic: &Nic, mode: Mode) -> Result<Steer, AfXdpError> {
         if !nic.up {
             return Err(AfXdpError::Down { interface: nic.name.clone() });
         }
-        let mut steer = Steer::load(nic.rx_queues)?;
+        let large = jumbo::has_fragments(nic).then_some(nic);
+        let mut steer = Steer::of(program::load(nic.rx_queues, large)?)?;
         if mode != Mode::Generic {
             match steer.attach_patiently(nic, Hook::Native) {
                 Ok(()) => {
