@@ -208,8 +208,10 @@ impl<C> Slots<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::demux::Demux;
     use crate::engine::ends::FarAddresses;
     use crate::engine::flow::Flow;
+    use crate::engine::wheel::Wheel;
     use crate::tcp::{LocalOffer, Settings, TcpConfig};
     use crate::time::Instant;
     use crate::wire::{Addr, Seq};
@@ -248,6 +250,13 @@ mod tests {
         assert_eq!(again, first);
         assert_ne!(slots.at(again).id, id);
         assert_eq!(slots.find(id), None);
+    }
+
+    #[test]
+    fn an_idle_ipv4_connection_takes_less_than_280_bytes_all_in() {
+        let slot = size_of::<Entry<()>>();
+        let all = slot + Wheel::BYTES_EACH + Demux::BYTES_EACH;
+        assert!(all < 280, "{all}, {slot} of them for the slot");
     }
 
     #[test]
