@@ -42,6 +42,7 @@ bench-wrk: setup build ## The README's table: medians of interleaved rounds unde
 
 bench-engine: ## The engine in one process, beside its stateless limit and smoltcp
 	$(CARGO) run --release -p sidestep-bench --bin bench-engine
+	$(CARGO) run --release -p sidestep-bench --bin bench-bulk
 
 bench-connections: ## Ten million connections in one process: bytes and time for each (4.5 GB)
 	$(CARGO) run --release -p sidestep-bench --bin bench-connections

@@ -74,7 +74,7 @@ enum Phase {
 /// Responses are checked for what is cheap to check: addressee, numbers, length; all checksums that
 /// the clients make are right.
 ///
-/// A server that reflects requests as they are costs nothing but what the load itself does: see
+/// A server that reflects packets as they are costs nothing but what the load itself does: see
 /// [`Generator::reflected`].
 #[derive(Debug)]
 pub struct Generator {
@@ -103,6 +103,12 @@ pub struct Generator {
     syn: Template,
     fin: Template,
     quit: Template,
+}
+
+/// A load that servers can be put on: the device, and everybody behind it.
+pub trait Load: Device {
+    /// Tells the clients' clock.
+    fn set_time(&mut self, now: Instant);
 }
 
 #[derive(Debug)]
@@ -149,24 +155,18 @@ impl Generator {
             fruitless: 0,
             request: Template::data(&core::array::from_fn::<u8, PAYLOAD, _>(|n| n as u8)),
             ack: Template::data(&[]),
-            syn: Template::syn(),
+            syn: Template::syn(1_460),
             fin: Template::fin(),
             quit: Template::data(&[QUIT]),
         }
     }
 
-    /// The same for a server that transmits each request as it received it. Its clients take that
-    /// for the response, and are connected from the start.
+    /// The same for a server that transmits requests, SYN and FIN as it received them, and nothing
+    /// else. Its clients take each for the answer to it.
     #[must_use]
     pub fn reflected(mut self) -> Generator {
         self.reflected = true;
-        self.opened = self.clients();
         self
-    }
-
-    /// Tells the clients' clock.
-    pub fn set_time(&mut self, now: Instant) {
-        self.clock_ms = now.millis() as u32;
     }
 
     /// Clients there are.
@@ -176,7 +176,7 @@ impl Generator {
 
     /// Has these clients connect.
     pub fn connect(&mut self, clients: Range<u32>) {
-        self.opened = if self.reflected { clients.end } else { 0 };
+        self.opened = 0;
         self.each(Kind::Syn, clients);
     }
 
@@ -193,9 +193,7 @@ impl Generator {
     }
 
     fn each(&mut self, kind: Kind, Range { start, end }: Range<u32>) {
-        if !self.reflected {
-            self.phase = Phase::Each { kind, next: start, end };
-        }
+        self.phase = Phase::Each { kind, next: start, end };
     }
 
     /// Has the clients send `requests` requests in all.
@@ -209,8 +207,7 @@ impl Generator {
         let len = self.cycle.len();
         let recent = core::mem::take(&mut self.unacknowledged).min(len as u64) as usize;
         let at = (self.at + len - recent) % len;
-        self.phase =
-            if self.reflected { Phase::Idle } else { Phase::Acknowledge { at, left: recent } };
+        self.phase = Phase::Acknowledge { at, left: recent };
     }
 
     /// Whether everything asked for is sent.
@@ -360,18 +357,20 @@ impl Generator {
 
     #[cold]
     fn take_other(&mut self, seen: &Seen) {
+        // A reflection acknowledges what went before it.
+        let ack = seen.ack.wrapping_add(u32::from(self.reflected));
         let client = &mut self.clients[seen.client as usize];
-        if seen.flags == Flags::SYN | Flags::ACK {
+        if seen.flags.contains(Flags::SYN) {
             client.snd_nxt = client.snd_nxt.wrapping_add(1);
             client.rcv_nxt = seen.seq.wrapping_add(1);
-            assert_eq!(seen.ack, client.snd_nxt, "SYN-ACK {seen:?}");
+            assert_eq!(ack, client.snd_nxt, "SYN-ACK {seen:?}");
             self.opened += 1;
             self.fruitless = 0;
             self.replies.push_back(Reply::Segment(Kind::Ack, seen.client));
             return;
         }
         if seen.flags.contains(Flags::FIN) {
-            return self.take_fin(seen);
+            return self.take_fin(seen, ack);
         }
         let bare = seen.flags == Flags::ACK && seen.payload == 0;
         match client.rcv_nxt.wrapping_sub(seen.seq) {
@@ -382,15 +381,21 @@ impl Generator {
         }
     }
 
-    fn take_fin(&mut self, seen: &Seen) {
+    fn take_fin(&mut self, seen: &Seen, ack: u32) {
         let client = &mut self.clients[seen.client as usize];
-        let right = seen.payload == 0 && seen.seq == client.rcv_nxt && seen.ack == client.snd_nxt;
+        let right = seen.payload == 0 && seen.seq == client.rcv_nxt && ack == client.snd_nxt;
         assert!(right, "{seen:?} does not end what {client:?} has");
         client.rcv_nxt = client.rcv_nxt.wrapping_add(1);
         self.closed += 1;
         self.fruitless = 0;
         let kind = if client.closing { Kind::Ack } else { Kind::Fin };
         self.replies.push_back(Reply::Segment(kind, seen.client));
+    }
+}
+
+impl Load for Generator {
+    fn set_time(&mut self, now: Instant) {
+        self.clock_ms = now.millis() as u32;
     }
 }
 

@@ -23,8 +23,10 @@ pub const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
 /// Port of the server.
 pub const PORT: u16 = 80;
 
-const FIRST_CLIENT: u32 = u32::from_be_bytes([10, 16, 0, 1]);
-const FIRST_PORT: u16 = 10_000;
+/// Address of the first client.
+pub const FIRST_CLIENT: u32 = u32::from_be_bytes([10, 16, 0, 1]);
+/// Port of the first client.
+pub const FIRST_PORT: u16 = 10_000;
 const PORTS: u32 = 50_000;
 
 /// Bytes of the headers of a segment with timestamps and no other options.
@@ -66,10 +68,10 @@ impl Template {
         Template::new(Flags::ACK | Flags::FIN, Options::timestamps(0, 0), &[])
     }
 
-    /// A SYN with the options of a Linux client.
-    pub fn syn() -> Template {
+    /// A SYN with the options of a Linux client that takes segments of up to `mss` bytes.
+    pub fn syn(mss: u16) -> Template {
         let options = Options {
-            mss: Some(1_460),
+            mss: Some(mss),
             window_scale: Some(7),
             sack_permitted: true,
             timestamps: Some(Timestamps::default()),
@@ -229,7 +231,7 @@ mod tests {
     #[test]
     fn what_is_written_is_whole_and_says_what_it_should() {
         let data = [Template::data(&[7; PAYLOAD]), Template::data(&[])];
-        for template in data.into_iter().chain([Template::syn(), Template::fin()]) {
+        for template in data.into_iter().chain([Template::syn(1_460), Template::fin()]) {
             let mut packet = vec![0; template.len()];
             template.write(&mut packet, &FIELDS);
             let parsed = parse(&packet, Checks::FULL);

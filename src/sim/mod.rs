@@ -20,6 +20,7 @@ mod rng;
 mod scenario;
 mod script;
 mod simulation;
+mod timers;
 mod violation;
 mod workload;
 
@@ -35,6 +36,7 @@ pub use rng::Rng;
 pub use scenario::{Scenario, Summary};
 pub use script::{Script, ScriptId};
 pub use simulation::{HostConfig, HostId, Simulation};
+pub use timers::Timers;
 pub use violation::Violation;
 pub use workload::{Flow, Outcome, Planned, Workload};
 

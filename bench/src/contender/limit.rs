@@ -9,6 +9,10 @@ use crate::generator::Generator;
 use crate::stateless::Stateless;
 use crate::traffic::{PORT, SERVER};
 
+/// Where the control bits are, and which of them ask for an answer: PSH, SYN, FIN.
+const FLAGS_AT: usize = 47;
+const ANSWERED: u8 = 0b1011;
+
 /// [`Stateless`] in a loop.
 #[derive(Debug)]
 pub struct Limit {
@@ -25,7 +29,7 @@ impl Limit {
     }
 }
 
-impl Server for Limit {
+impl Server<Generator> for Limit {
     fn turn(&mut self, _now: Instant) {
         self.generator.receive(&mut self.batch);
         for mut frame in self.batch.drain() {
@@ -37,12 +41,13 @@ impl Server for Limit {
         self.generator.flush();
     }
 
-    fn generator(&mut self) -> &mut Generator {
+    fn load(&mut self) -> &mut Generator {
         &mut self.generator
     }
 }
 
-/// Transmits what it receives, untouched: all it costs is the load and the moving of frames.
+/// Transmits what it receives and is to be answered, untouched: all it costs is the load and the
+/// moving of frames.
 #[derive(Debug)]
 pub struct Reflect {
     generator: Generator,
@@ -56,17 +61,19 @@ impl Reflect {
     }
 }
 
-impl Server for Reflect {
+impl Server<Generator> for Reflect {
     fn turn(&mut self, _now: Instant) {
         self.generator.receive(&mut self.batch);
         for frame in self.batch.drain() {
-            self.generator.transmit(&frame);
+            if self.generator.pool().bytes(&frame)[FLAGS_AT] & ANSWERED != 0 {
+                self.generator.transmit(&frame);
+            }
             self.generator.pool().release(frame);
         }
         self.generator.flush();
     }
 
-    fn generator(&mut self) -> &mut Generator {
+    fn load(&mut self) -> &mut Generator {
         &mut self.generator
     }
 }

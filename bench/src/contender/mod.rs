@@ -8,12 +8,12 @@ use core::fmt;
 use core::time::Duration;
 
 pub use self::limit::{Limit, Reflect};
-pub use self::sidestep::Sidestep;
+pub use self::sidestep::{Responses, Sidestep, Sink, Source};
 pub use self::smoltcp::Smoltcp;
 use ::sidestep::device::{Pool, PoolConfig};
 use ::sidestep::time::Instant;
 
-use crate::generator::Generator;
+use crate::generator::{Generator, Load};
 use crate::order::Order;
 use crate::traffic::PAYLOAD;
 
@@ -21,20 +21,34 @@ use crate::traffic::PAYLOAD;
 pub const RESPONSE: [u8; PAYLOAD] = [b'r'; PAYLOAD];
 
 /// Virtual time that a measured stretch may last at most. Clients acknowledge only with their next
-/// request: beyond this, servers would rightly begin to retransmit.
-const STRETCH: Duration = Duration::from_millis(100);
+/// request: beyond this, servers would rightly begin to ask whether responses were lost.
+const STRETCH: Duration = Duration::from_millis(20);
 /// Virtual time that a request takes, if the stretch allows.
 const REQUEST: Duration = Duration::from_nanos(100);
 /// Frames beside those that connections hold.
 const SPARE_FRAMES: u32 = 4_096;
 
+/// What applications of bulk transfers write at once.
+pub const BLOCK: [u8; 16 << 10] = [b'b'; 16 << 10];
+
+/// What a server's application does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Answers requests.
+    Respond,
+    /// Reads and forgets.
+    Sink,
+    /// Writes as much as it may.
+    Source,
+}
+
 /// A server in this process.
-pub trait Server {
+pub trait Server<L> {
     /// Receives what there is, and answers it.
     fn turn(&mut self, now: Instant);
 
     /// The load on it.
-    fn generator(&mut self) -> &mut Generator;
+    fn load(&mut self) -> &mut L;
 }
 
 /// Which server.
@@ -84,7 +98,7 @@ pub struct Setup {
 
 /// A server with all clients connected, and its clock.
 pub struct Contender {
-    server: Box<dyn Server>,
+    server: Box<dyn Server<Generator>>,
     now: Instant,
     batch: u32,
 }
@@ -94,16 +108,17 @@ impl Contender {
     pub fn new(kind: Kind, setup: Setup) -> Contender {
         let Setup { connections, order, .. } = setup;
         let batch = setup.batch.min(connections);
-        let pool =
-            Pool::new(PoolConfig { frames: connections + SPARE_FRAMES, ..PoolConfig::default() });
+        // A response each that is not acknowledged; a quarter of a pool is kept for receiving.
+        let frames = connections + connections.div_ceil(3) + SPARE_FRAMES;
+        let pool = Pool::new(PoolConfig { frames, ..PoolConfig::default() });
         let pool = pool.expect("memory for the frames");
         let cycle = order.cycle(connections);
         let generator = Generator::new(pool, connections, cycle, batch as usize);
-        let server: Box<dyn Server> = match kind {
+        let server: Box<dyn Server<Generator>> = match kind {
             Kind::Reflect => Box::new(Reflect::new(generator, batch)),
             Kind::Limit => Box::new(Limit::new(generator, batch)),
-            Kind::Sidestep => Box::new(Sidestep::new(generator, connections, batch)),
-            Kind::Smoltcp => Box::new(Smoltcp::new(generator, connections, batch)),
+            Kind::Sidestep => Box::new(Sidestep::new(Responses, generator, connections, batch)),
+            Kind::Smoltcp => Box::new(Smoltcp::new(Work::Respond, generator, connections, batch)),
         };
         Contender { server, now: Instant::from_millis(1_000), batch }
     }
@@ -113,10 +128,10 @@ impl Contender {
     /// # Panics
     /// If the server stops answering.
     pub fn connect(&mut self) -> u32 {
-        let generator = self.server.generator();
+        let generator = self.server.load();
         generator.connect(0..generator.clients());
         self.finish();
-        self.server.generator().opened()
+        self.server.load().opened()
     }
 
     /// Has all clients close. Returns how many of them the server closed in turn.
@@ -124,10 +139,10 @@ impl Contender {
     /// # Panics
     /// If the server stops answering.
     pub fn close(&mut self) -> u32 {
-        let generator = self.server.generator();
+        let generator = self.server.load();
         generator.close(0..generator.clients());
         self.finish();
-        self.server.generator().closed()
+        self.server.load().closed()
     }
 
     /// Has the clients send this many requests, and waits for the responses.
@@ -138,19 +153,19 @@ impl Contender {
     pub fn request(&mut self, requests: u64) {
         let each = REQUEST.min(STRETCH / u32::try_from(requests).unwrap_or(u32::MAX));
         let step = each * self.batch;
-        let generator = self.server.generator();
+        let generator = self.server.load();
         let end = generator.answered() + requests;
         generator.request(requests);
-        while self.server.generator().answered() < end {
+        while self.server.load().answered() < end {
             self.now = self.now + step;
-            self.server.generator().set_time(self.now);
+            self.server.load().set_time(self.now);
             self.server.turn(self.now);
         }
     }
 
     /// Has all clients acknowledge everything, so that nothing is under way.
     pub fn settle(&mut self) {
-        self.server.generator().acknowledge();
+        self.server.load().acknowledge();
         self.finish();
     }
 
@@ -162,16 +177,16 @@ impl Contender {
 
     /// Segments from the server that carried nothing.
     pub fn bare_acks(&mut self) -> u64 {
-        self.server.generator().bare_acks()
+        self.server.load().bare_acks()
     }
 
     fn pool(&mut self) -> Pool {
         use ::sidestep::device::Device as _;
-        self.server.generator().pool().clone()
+        self.server.load().pool().clone()
     }
 
     fn finish(&mut self) {
-        while !self.server.generator().is_idle() {
+        while !self.server.load().is_idle() {
             self.turn();
         }
         // What was transmitted is completed, and what follows from the last packet done.
@@ -182,7 +197,7 @@ impl Contender {
 
     fn turn(&mut self) {
         self.now = self.now + Duration::from_nanos(10);
-        self.server.generator().set_time(self.now);
+        self.server.load().set_time(self.now);
         self.server.turn(self.now);
     }
 }

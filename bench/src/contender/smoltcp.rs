@@ -1,35 +1,39 @@
 //! smoltcp with the same application, as its own documentation would have it written.
 
-use sidestep::device::{Batch, Class, Device as _, Frame, Pool};
+use sidestep::device::{Batch, Class, Frame, Pool};
 use sidestep::time::Instant;
-use smoltcp::iface::{Config, Interface, PollIngressSingleResult, SocketHandle, SocketSet};
+use smoltcp::iface::{
+    Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet,
+};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 
-use super::{RESPONSE, Server};
-use crate::generator::Generator;
+use super::{BLOCK, RESPONSE, Server, Work};
+use crate::generator::Load;
 use crate::traffic::{PAYLOAD, PORT, ROUTER, SERVER, SERVER_MAC};
 
-/// Bytes of each of a socket's two buffers.
+/// Bytes of each of a socket's two buffers, for requests and for bulk.
 const BUFFER: usize = 4_096;
+const BULK_BUFFER: usize = 256 << 10;
 
 /// A socket for each client, all listening; smoltcp knows no backlog.
-pub struct Smoltcp {
-    phy: Phy,
+pub struct Smoltcp<L> {
+    work: Work,
+    phy: Phy<L>,
     interface: Interface,
     sockets: SocketSet<'static>,
     handles: Vec<SocketHandle>,
 }
 
-impl Smoltcp {
+impl<L: Load> Smoltcp<L> {
     /// With so many sockets, and `batch` packets a turn.
     ///
     /// # Panics
     /// If smoltcp refuses its configuration.
-    pub fn new(generator: Generator, connections: u32, batch: u32) -> Smoltcp {
-        let pool = generator.pool().clone();
-        let mut phy = Phy { generator, pool, batch: Batch::new(batch as usize), ready: Vec::new() };
+    pub fn new(work: Work, load: L, connections: u32, batch: u32) -> Smoltcp<L> {
+        let pool = load.pool().clone();
+        let mut phy = Phy { load, pool, batch: Batch::new(batch as usize), ready: Vec::new() };
         let config = Config::new(EthernetAddress(SERVER_MAC).into());
         let now = smoltcp::time::Instant::from_micros(0);
         let mut interface = Interface::new(config, &mut phy, now);
@@ -39,13 +43,14 @@ impl Smoltcp {
         });
         interface.routes_mut().add_default_ipv4_route(ROUTER).expect("room for one route");
         let mut sockets = SocketSet::new(Vec::with_capacity(connections as usize));
-        let handles = (0..connections).map(|_| sockets.add(socket())).collect();
-        Smoltcp { phy, interface, sockets, handles }
+        let handles = (0..connections).map(|_| sockets.add(socket(work))).collect();
+        Smoltcp { work, phy, interface, sockets, handles }
     }
 }
 
-fn socket() -> tcp::Socket<'static> {
-    let buffer = || tcp::SocketBuffer::new(vec![0; BUFFER]);
+fn socket(work: Work) -> tcp::Socket<'static> {
+    let bytes = if work == Work::Respond { BUFFER } else { BULK_BUFFER };
+    let buffer = || tcp::SocketBuffer::new(vec![0; bytes]);
     let mut socket = tcp::Socket::new(buffer(), buffer());
     socket.set_nagle_enabled(false);
     socket.set_tsval_generator(Some(|| 1));
@@ -53,70 +58,89 @@ fn socket() -> tcp::Socket<'static> {
     socket
 }
 
-impl Server for Smoltcp {
+impl<L: Load> Server<L> for Smoltcp<L> {
     fn turn(&mut self, now: Instant) {
-        let Smoltcp { phy, interface, sockets, handles } = self;
+        let Smoltcp { work, phy, interface, sockets, handles } = self;
         let micros = i64::try_from(now.nanos() / 1_000).unwrap_or(i64::MAX);
         let now = smoltcp::time::Instant::from_micros(micros);
         phy.fill();
         while interface.poll_ingress_single(now, phy, sockets) != PollIngressSingleResult::None {}
         for handle in handles {
             let socket = sockets.get_mut::<tcp::Socket<'_>>(*handle);
-            while socket.recv_queue() >= PAYLOAD {
-                let mut request = [0; PAYLOAD];
-                let read = socket.recv_slice(&mut request).expect("an open socket");
-                let written = socket.send_slice(&RESPONSE).expect("an open socket");
-                assert_eq!((read, written), (PAYLOAD, PAYLOAD));
-            }
-            match socket.state() {
-                tcp::State::CloseWait => socket.close(),
-                tcp::State::Closed => socket.listen(PORT).expect("a port that is not zero"),
-                _ => {}
+            match work {
+                Work::Respond => respond(socket),
+                Work::Sink if socket.can_recv() => {
+                    socket.recv(|bytes| (bytes.len(), ())).expect("an open socket");
+                }
+                Work::Source if socket.can_send() => {
+                    while socket.send_slice(&BLOCK).expect("an open socket") == BLOCK.len() {}
+                }
+                Work::Sink | Work::Source => {}
             }
         }
-        interface.poll_egress(now, phy, sockets);
+        while interface.poll_egress(now, phy, sockets) != PollResult::None {}
     }
 
-    fn generator(&mut self) -> &mut Generator {
-        &mut self.phy.generator
+    fn load(&mut self) -> &mut L {
+        &mut self.phy.load
+    }
+}
+
+fn respond(socket: &mut tcp::Socket<'_>) {
+    while socket.recv_queue() >= PAYLOAD {
+        let mut request = [0; PAYLOAD];
+        let read = socket.recv_slice(&mut request).expect("an open socket");
+        let written = socket.send_slice(&RESPONSE).expect("an open socket");
+        assert_eq!((read, written), (PAYLOAD, PAYLOAD));
+    }
+    match socket.state() {
+        tcp::State::CloseWait => socket.close(),
+        tcp::State::Closed => socket.listen(PORT).expect("a port that is not zero"),
+        _ => {}
     }
 }
 
 /// The load as smoltcp's kind of device, without a copy that it doesn't make itself.
-struct Phy {
-    generator: Generator,
+struct Phy<L> {
+    load: L,
     pool: Pool,
     batch: Batch,
     /// Received in this turn, the last one first.
     ready: Vec<Frame>,
 }
 
-impl Phy {
+impl<L: Load> Phy<L> {
     /// Receives what this turn is to have.
     fn fill(&mut self) {
-        self.generator.receive(&mut self.batch);
+        self.load.receive(&mut self.batch);
         self.ready.extend(self.batch.drain().rev());
     }
 }
 
-impl Device for Phy {
-    type RxToken<'a> = Received<'a>;
-    type TxToken<'a> = ToSend<'a>;
+impl<L: Load> Device for Phy<L> {
+    type RxToken<'a>
+        = Received<'a>
+    where
+        L: 'a;
+    type TxToken<'a>
+        = ToSend<'a, L>
+    where
+        L: 'a;
 
-    fn receive(&mut self, _: smoltcp::time::Instant) -> Option<(Received<'_>, ToSend<'_>)> {
+    fn receive(&mut self, _: smoltcp::time::Instant) -> Option<(Received<'_>, ToSend<'_, L>)> {
         let frame = self.ready.pop()?;
-        let Phy { generator, pool, .. } = self;
-        Some((Received { pool, frame }, ToSend { pool, generator }))
+        let Phy { load, pool, .. } = self;
+        Some((Received { pool, frame }, ToSend { pool, load }))
     }
 
-    fn transmit(&mut self, _: smoltcp::time::Instant) -> Option<ToSend<'_>> {
-        Some(ToSend { pool: &self.pool, generator: &mut self.generator })
+    fn transmit(&mut self, _: smoltcp::time::Instant) -> Option<ToSend<'_, L>> {
+        Some(ToSend { pool: &self.pool, load: &mut self.load })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = 1_514;
+        capabilities.max_transmission_unit = 14 + usize::from(self.load.link().mtu);
         capabilities
     }
 }
@@ -134,17 +158,17 @@ impl RxToken for Received<'_> {
     }
 }
 
-struct ToSend<'a> {
+struct ToSend<'a, L> {
     pool: &'a Pool,
-    generator: &'a mut Generator,
+    load: &'a mut L,
 }
 
-impl TxToken for ToSend<'_> {
+impl<L: Load> TxToken for ToSend<'_, L> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let mut frame = self.pool.alloc(Class::Control).expect("more frames than sockets");
         self.pool.extend(&mut frame, len);
         let result = f(self.pool.bytes_mut(&mut frame));
-        self.generator.transmit(&frame);
+        self.load.transmit(&frame);
         self.pool.release(frame);
         result
     }

@@ -2,13 +2,17 @@
 //! bytes.
 
 mod callgrind;
+mod cores;
 mod gate;
 mod instructions;
 mod memory;
+mod reconnects;
+mod timers;
 mod times;
 
 use std::process::ExitCode;
 
+use clap::Parser;
 use sidestep_bench::contender::Kind;
 use sidestep_bench::order::Order;
 
@@ -21,8 +25,14 @@ struct Options {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Nanoseconds per request, in interleaved rounds (what happens without a command)
+    /// Nanoseconds per request, in interleaved rounds
     Times(times::TimesOptions),
+    /// Connections opened and closed per second, and how many requests' time one takes
+    Reconnects(reconnects::ReconnectsOptions),
+    /// Two engines on two cores, beside one
+    Cores(cores::CoresOptions),
+    /// Nanoseconds to arm, move, cancel and expire a timer
+    Timers(timers::TimersOptions),
     /// Instructions per request: runs `count` twice under valgrind and takes the difference
     Instructions(instructions::InstructionsOptions),
     /// Compares instructions with the committed baseline: fails if there are over 3 % more
@@ -61,11 +71,30 @@ struct CountOptions {
     reconnects: u64,
 }
 
+/// What happens without a command: each of these with its defaults.
+const ALL: [&str; 6] = ["times", "reconnects", "timers", "cores", "instructions", "memory"];
+
 fn main() -> ExitCode {
-    let options = <Options as clap::Parser>::parse();
-    let command = options.command.unwrap_or_else(|| Command::Times(times::TimesOptions::usual()));
+    if let Some(command) = Options::parse().command {
+        return run(command);
+    }
+    for name in ALL {
+        let Some(command) = Options::parse_from(["bench-engine", name]).command else { continue };
+        let code = run(command);
+        if code != ExitCode::SUCCESS {
+            return code;
+        }
+        println!();
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(command: Command) -> ExitCode {
     match command {
         Command::Times(options) => times::run(&options),
+        Command::Reconnects(options) => reconnects::run(&options),
+        Command::Cores(options) => return cores::run(&options),
+        Command::Timers(options) => timers::run(&options),
         Command::Instructions(options) => return instructions::run(&options),
         Command::Gate(options) => return gate::run(&options),
         Command::Count(options) => count(&options),

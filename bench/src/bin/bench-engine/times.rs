@@ -1,6 +1,5 @@
 //! Nanoseconds per request.
 
-use clap::Parser;
 use sidestep_bench::contender::{Contender, Kind, Setup};
 use sidestep_bench::order::Order;
 use sidestep_bench::spread::{Spread, processor_time};
@@ -37,18 +36,6 @@ pub(super) struct TimesOptions {
     core: usize,
 }
 
-impl TimesOptions {
-    /// The defaults.
-    pub(super) fn usual() -> TimesOptions {
-        #[derive(Parser)]
-        struct Usual {
-            #[command(flatten)]
-            options: TimesOptions,
-        }
-        Usual::parse_from(["bench-engine"]).options
-    }
-}
-
 /// Measures every combination and prints a line for each.
 pub(super) fn run(options: &TimesOptions) {
     core_affinity::set_for_current(core_affinity::CoreId { id: options.core });
@@ -74,17 +61,18 @@ pub(super) fn run(options: &TimesOptions) {
     }
 }
 
-struct Runner {
-    contender: Contender,
+/// A server, measured round by round.
+pub(super) struct Runner {
+    pub(super) contender: Contender,
     /// Requests of one measurement.
     requests: u64,
     /// Nanoseconds per request, by round.
-    times: Vec<f64>,
+    pub(super) times: Vec<f64>,
 }
 
 impl Runner {
     /// A server with everybody connected, every connection used once, and all memory touched.
-    fn new(kind: Kind, setup: Setup, milliseconds: u32) -> Runner {
+    pub(super) fn new(kind: Kind, setup: Setup, milliseconds: u32) -> Runner {
         let mut contender = Contender::new(kind, setup);
         let opened = contender.connect();
         assert_eq!(opened, setup.connections, "{kind} lets everybody connect");
@@ -97,7 +85,7 @@ impl Runner {
         Runner { contender, requests: requests.clamp(1_000, 1_000_000), times: Vec::new() }
     }
 
-    fn measure(&mut self) {
+    pub(super) fn measure(&mut self) {
         let begun = processor_time();
         self.contender.request(self.requests);
         let time = processor_time() - begun;

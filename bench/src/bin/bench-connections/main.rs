@@ -1,8 +1,11 @@
 //! Ten million connections in one process: bytes and time for each.
 
+mod crowd;
+
 use clap::{Parser, value_parser};
 use sidestep_bench::counting::Counting;
-use sidestep_bench::crowd::{self, Bytes};
+
+use crowd::Bytes;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting::new();

@@ -9,12 +9,12 @@ use sidestep::device::{Class, Pool, PoolConfig};
 use sidestep::engine::{Counter, Engine, EngineConfig, Listen, LocalAddress};
 use sidestep::time::Instant;
 
-use crate::contender::RESPONSE;
-use crate::counting::Counting;
-use crate::generator::Generator;
-use crate::order::Order;
-use crate::spread::processor_time;
-use crate::traffic::{PAYLOAD, PORT, QUIT, SERVER};
+use sidestep_bench::contender::RESPONSE;
+use sidestep_bench::counting::Counting;
+use sidestep_bench::generator::{Generator, Load};
+use sidestep_bench::order::Order;
+use sidestep_bench::spread::processor_time;
+use sidestep_bench::traffic::{PAYLOAD, PORT, QUIT, SERVER};
 
 /// Packets and timers a turn.
 const BATCH: u32 = 256;
