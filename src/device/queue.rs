@@ -1,4 +1,4 @@
-//! A queue of frames, linked through the pool's records: twelve bytes in a connection's slot.
+//! A queue of frames, linked through the pool's records: eight bytes in a connection's slot.
 
 use super::frame::{Frame, FrameRef};
 use super::place::Place;
@@ -6,18 +6,17 @@ use super::pool::Pool;
 
 /// A first-in first-out list of frames of one pool.
 ///
-/// The queue owns its frames; dropping it with frames inside loses them. All operations are O(1)
-/// but where said otherwise.
+/// The queue owns its frames; dropping it with frames inside loses them. Which one is the last
+/// stands in the record of the first. All operations are O(1) but where said otherwise.
 #[derive(Debug)]
 pub(crate) struct FrameQueue {
     head: FrameRef,
-    tail: FrameRef,
     bytes: u32,
 }
 
 impl FrameQueue {
     pub(crate) const fn new() -> FrameQueue {
-        FrameQueue { head: FrameRef::NONE, tail: FrameRef::NONE, bytes: 0 }
+        FrameQueue { head: FrameRef::NONE, bytes: 0 }
     }
 
     #[inline]
@@ -37,19 +36,19 @@ impl FrameQueue {
     }
 
     #[inline]
-    pub(crate) fn back(&self) -> FrameRef {
-        self.tail
+    pub(crate) fn back(&self, pool: &Pool) -> FrameRef {
+        self.head.some().map_or(FrameRef::NONE, |head| pool.last(head))
     }
 
     #[inline]
     pub(crate) fn push_back(&mut self, pool: &Pool, frame: Frame, place: Place) -> FrameRef {
         self.bytes += frame.len() as u32;
         let at = pool.store(frame, place);
-        match self.tail.some() {
+        match self.head.some() {
             None => self.head = at,
-            Some(tail) => pool.set_next(tail, at),
+            Some(head) => pool.set_next(pool.last(head), at),
         }
-        self.tail = at;
+        pool.set_last(self.head, at);
         at
     }
 
@@ -64,17 +63,21 @@ impl FrameQueue {
         self.bytes += frame.len() as u32;
         let at = pool.store(frame, place);
         let next = match before.some() {
-            None => core::mem::replace(&mut self.head, at),
+            None => {
+                let last = self.back(pool).some().unwrap_or(at);
+                pool.set_last(at, last);
+                core::mem::replace(&mut self.head, at)
+            }
             Some(before) => {
                 let next = pool.next(before);
                 pool.set_next(before, at);
+                if next == FrameRef::NONE {
+                    pool.set_last(self.head, at);
+                }
                 next
             }
         };
         pool.set_next(at, next);
-        if next == FrameRef::NONE {
-            self.tail = at;
-        }
         at
     }
 
@@ -89,15 +92,26 @@ impl FrameQueue {
         let at = before.some().map_or(self.head, |before| pool.next(before)).some()?;
         let next = pool.next(at);
         match before.some() {
-            None => self.head = next,
-            Some(before) => pool.set_next(before, next),
-        }
-        if next == FrameRef::NONE {
-            self.tail = before;
+            None => self.begin_at(next, pool.last(at), pool),
+            Some(before) => {
+                pool.set_next(before, next);
+                if next == FrameRef::NONE {
+                    pool.set_last(self.head, before);
+                }
+            }
         }
         let frame = pool.load(at, place);
         self.bytes -= frame.len() as u32;
         Some(frame)
+    }
+
+    /// `head` is the first frame now, if it is one at all, and `last` the last.
+    #[inline]
+    fn begin_at(&mut self, head: FrameRef, last: FrameRef, pool: &Pool) {
+        self.head = head;
+        if let Some(head) = head.some() {
+            pool.set_last(head, last);
+        }
     }
 
     #[inline]
@@ -137,10 +151,9 @@ impl FrameQueue {
                 self.bytes -= n;
                 return;
             }
-            self.head = pool.release_queued(self.head, place);
-            if self.head == FrameRef::NONE {
-                self.tail = FrameRef::NONE;
-            }
+            let last = pool.last(self.head);
+            let next = pool.release_queued(self.head, place);
+            self.begin_at(next, last, pool);
             self.bytes -= len;
             n -= len;
         }
@@ -152,11 +165,10 @@ impl FrameQueue {
         if front.is_empty() {
             return;
         }
-        pool.set_next(front.tail, self.head);
-        if self.is_empty() {
-            self.tail = front.tail;
-        }
-        self.head = front.head;
+        let end = front.back(pool);
+        pool.set_next(end, self.head);
+        let last = self.back(pool).some().unwrap_or(end);
+        self.begin_at(front.head, last, pool);
         self.bytes += front.bytes;
     }
 
@@ -190,5 +202,82 @@ impl<'a> Iterator for Chunks<'a> {
         let at = self.at.some()?;
         self.at = self.pool.next(at);
         Some(self.pool.queued_bytes(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::{Class, PoolConfig};
+    use proptest::prelude::*;
+
+    const PLACE: Place = Place::Received;
+
+    fn frames(pool: &Pool, queue: &FrameQueue) -> Vec<FrameRef> {
+        let mut at = queue.front();
+        core::iter::from_fn(|| {
+            let here = at.some()?;
+            at = pool.next(here);
+            Some(here)
+        })
+        .collect()
+    }
+
+    fn frame(pool: &Pool) -> Option<Frame> {
+        let mut frame = pool.alloc(Class::Data)?;
+        pool.extend(&mut frame, 10);
+        Some(frame)
+    }
+
+    #[test]
+    fn a_queue_takes_eight_bytes() {
+        assert_eq!(size_of::<FrameQueue>(), 8);
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_list(ops in prop::collection::vec((0u8..6, any::<usize>()), 1..80)) {
+            let pool = Pool::new(PoolConfig { frames: 64, reserve: 8, ..PoolConfig::default() }).unwrap();
+            let (mut queue, mut model) = (FrameQueue::new(), Vec::<FrameRef>::new());
+            for (op, n) in ops {
+                // Behind this many frames.
+                let at = n % (model.len() + 1);
+                let before = at.checked_sub(1).map_or(FrameRef::NONE, |last| model[last]);
+                match op {
+                    0 => if let Some(frame) = frame(&pool) {
+                        model.push(queue.push_back(&pool, frame, PLACE));
+                    },
+                    1 => if let Some(frame) = frame(&pool) {
+                        model.insert(at, queue.insert_after(&pool, before, frame, PLACE));
+                    },
+                    2 => {
+                        let removed = queue.remove_after(&pool, before, PLACE);
+                        prop_assert_eq!(removed.is_some(), at < model.len());
+                        if let Some(frame) = removed {
+                            model.remove(at);
+                            pool.release(frame);
+                        }
+                    }
+                    3 => {
+                        queue.consume(&pool, at as u32 * 10, PLACE);
+                        model.drain(..at);
+                    }
+                    4 => if let Some(frame) = frame(&pool) {
+                        let mut front = FrameQueue::new();
+                        model.insert(0, front.push_back(&pool, frame, PLACE));
+                        queue.prepend(&pool, &mut front);
+                        prop_assert!(front.is_empty());
+                    },
+                    _ => if let Some(&at) = model.get(at) {
+                        queue.edit(&pool, at, PLACE, |frame| assert_eq!(frame.len(), 10));
+                    },
+                }
+                prop_assert_eq!(frames(&pool, &queue), model.clone());
+                let last = model.last().copied().unwrap_or(FrameRef::NONE);
+                prop_assert_eq!((queue.back(&pool), queue.bytes()), (last, model.len() as u32 * 10));
+            }
+            queue.clear(&pool, PLACE);
+            prop_assert!(queue.is_empty() && queue.bytes() == 0);
+        }
     }
 }

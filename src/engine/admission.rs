@@ -23,7 +23,7 @@ use super::counters::Counter;
 use super::flow::{Flow, Hop};
 use super::listeners::{ListenerId, Listeners};
 use super::sources::Sources;
-use crate::app::{App, Close, Role};
+use crate::app::{App, Close};
 use crate::device::{Device, Pool};
 use crate::tcp::stateless;
 use crate::wire::Addr;
@@ -145,13 +145,11 @@ impl<A: App, D: Device> Engine<A, D> {
         self.admission.sources.enter(remote);
     }
 
-    /// A connection is over: what it had of the budgets is free.
-    pub(super) fn leave(&mut self, flow: &Flow, role: Role) {
-        if role == Role::Accepted {
-            let local = self.local_addr(flow);
-            self.admission.listeners.connection_ended(local, flow.local_port);
-            self.admission.sources.leave(flow.remote);
-        }
+    /// An accepted connection is over: what it had of the budgets is free.
+    pub(super) fn leave(&mut self, flow: &Flow) {
+        let local = self.local_addr(flow);
+        self.admission.listeners.connection_ended(local, flow.local_port);
+        self.admission.sources.leave(flow.remote);
     }
 
     /// Counts anew what listeners have, after one came or went. O(connections).
@@ -160,11 +158,16 @@ impl<A: App, D: Device> Engine<A, D> {
         let end = |flow: &Flow| (locals[usize::from(flow.local)].cidr.addr, flow.local_port);
         let slots = &self.slots;
         let accepted = slots.indices().filter_map(|index| slots.get(index));
-        let accepted = accepted.filter(|slot| slot.role == Role::Accepted);
+        let accepted = accepted.filter(|slot| slot.is_accepted());
         self.admission.listeners.recount(
             self.half_open.iter().map(|entry| end(&entry.flow)),
-            accepted.map(|slot| end(&slot.flow)),
-            |id| slots.find(id).and_then(|index| slots.get(index)).map(|slot| end(&slot.flow)),
+            accepted.map(|slot| end(&slot.flow(&self.io))),
+            |id| {
+                slots
+                    .find(id)
+                    .and_then(|index| slots.get(index))
+                    .map(|slot| end(&slot.flow(&self.io)))
+            },
         );
     }
 

@@ -18,7 +18,7 @@ impl<A: App, D: Device> Engine<A, D> {
         self.apply_path(index);
         self.hop_confirmed(index);
         let slot = self.slots.at(index);
-        let (flow, id, role) = (slot.flow, slot.id, slot.role);
+        let (flow, id, role) = (slot.flow(&self.io), slot.id, slot.role(&self.io));
         slot.outbox.segment = slot.tcb.snd_mss;
         slot.count_ecn(&self.io);
         let peer = Peer {
@@ -40,6 +40,7 @@ impl<A: App, D: Device> Engine<A, D> {
         match self.app.on_open(&peer, &mut tx) {
             Ok(conn) => {
                 slot.app = Some(conn);
+                slot.forget_token(&mut self.io);
                 self.io.counters.inc(match role {
                     Role::Accepted => Counter::ConnectionsAccepted,
                     Role::Connected { .. } => Counter::ConnectionsConnected,
@@ -91,6 +92,9 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         if slot.over.is_some() {
             return self.end(index);
+        }
+        if let Some(at) = slot.reorder_at(&self.io) {
+            held = Some(held.map_or(at, |held| held.min(at)));
         }
         schedule(slot, index, held, &mut self.wheel);
         if slot.outbox.wants_space
@@ -222,20 +226,21 @@ impl<A: App, D: Device> Engine<A, D> {
         self.wheel.cancel(index);
         let mut slot = self.slots.remove(index);
         let why = slot.over.unwrap_or(Close::Finished);
-        let hash = self.hash(&slot.flow);
+        let flow = slot.flow(&self.io);
+        let hash = self.hash(&flow);
+        let role = slot.role(&self.io);
         slot.clear(&mut self.io);
-        self.leave(&slot.flow, slot.role);
-        if let Some(recovery) = slot.recovery.take() {
-            self.io.recoveries.remove(recovery);
+        if slot.is_accepted() {
+            self.leave(&flow);
         }
-        slot.forget_validation(&mut self.io);
         slot.forget_pace(&mut self.io);
         if slot.tcb.state == State::TimeWait && matches!(why, Close::Finished | Close::Aborted) {
             self.enter_time_wait(index, &slot, hash);
         } else {
-            self.forget_flow(hash, super::Target::Connection(index), &slot.flow);
+            self.forget_flow(hash, super::Target::Connection(index), &flow);
         }
-        match (slot.app.take(), slot.role) {
+        slot.leave(&mut self.io);
+        match (slot.app.take(), role) {
             (Some(conn), _) => {
                 self.io.counters.close(why);
                 self.app.on_close(conn, why);

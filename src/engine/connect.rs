@@ -6,7 +6,7 @@ use super::flow::{Flow, Hop};
 use super::handshake::new_slot;
 use super::neighbours::{Advice, Lookup, Use};
 use super::{Engine, Target, same_family};
-use crate::app::{App, Close, ConnectRequest, Role};
+use crate::app::{App, Close, ConnectRequest};
 use crate::device::Device;
 use crate::tcp::Tcb;
 use crate::wire::ethernet::Mac;
@@ -47,12 +47,13 @@ impl<A: App, D: Device> Engine<A, D> {
         let (port, to, to_port) = (flow.local_port, remote.0, flow.remote_port);
         let iss = Seq(self.isn.isn(io.now, ours, port, to, to_port));
         let ts_offset = self.isn.timestamp_offset(ours, port, to, to_port);
-        let tcb = Tcb::connect(iss, ts_offset, &io.offer(remote), &io.settings, io.now);
+        let tcb = Tcb::connect(iss, ts_offset, &io.offer(remote.is_v4()), &io.settings, io.now);
         let hop = self.hop_to(local, remote);
-        let role = Role::Connected { token: request.token };
-        let index = self.slots.insert(|id| new_slot(tcb, flow, hop, id, role))?;
-        if !self.know_flow(hash, Target::Connection(index), &flow) {
-            self.slots.remove(index);
+        let ends = self.io.far.keep(&flow)?;
+        let index = self.slots.insert(|id| new_slot(tcb, ends, hop, id))?;
+        let named = self.slots.at(index).set_token(request.token, &mut self.io);
+        if !named || !self.know_flow(hash, Target::Connection(index), &flow) {
+            self.slots.remove(index).leave(&mut self.io);
             return None;
         }
         self.list(index);
@@ -129,7 +130,7 @@ impl<A: App, D: Device> Engine<A, D> {
     /// Only where we can hear the answer: one to an address of the kernel's is the kernel's.
     pub(super) fn doubt_hop(&mut self, index: u32) {
         let slot = self.slots.at(index);
-        let (Flow { local, remote, .. }, hop) = (slot.flow, slot.hop);
+        let (Flow { local, remote, .. }, hop) = (slot.flow(&self.io), slot.hop);
         let ours = self.io.locals[usize::from(local)];
         let next = self.next_hop(local, remote).filter(|_| ours.owned && hop.is_untagged());
         let Some(next) = next.filter(|next| !self.neighbours.is_static(*next)) else { return };
@@ -147,7 +148,7 @@ impl<A: App, D: Device> Engine<A, D> {
     /// A connection that we opened got an answer: its next hop is there (RFC 4861 section 7.3.1).
     pub(super) fn hop_confirmed(&mut self, index: u32) {
         let slot = self.slots.at(index);
-        let (flow, hop) = (slot.flow, slot.hop);
+        let (flow, hop) = (slot.flow(&self.io), slot.hop);
         if let Some(next) = self.next_hop(flow.local, flow.remote) {
             self.neighbours.confirm(next, hop.mac(), self.io.now);
         }
@@ -155,7 +156,7 @@ impl<A: App, D: Device> Engine<A, D> {
 
     /// Finds the way for a connection whose next hop was not known.
     pub(super) fn resolve(&mut self, index: u32) {
-        let flow = self.slots.at(index).flow;
+        let flow = self.slots.at(index).flow(&self.io);
         let hop = self.hop_to(flow.local, flow.remote);
         self.slots.at(index).hop = hop;
     }

@@ -115,7 +115,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let io = &self.io;
         let tuple = tuple(flow, io);
         let keys = &self.cookies.keys;
-        let state = HalfOpen::in_cookie(syn, keys, &tuple, &io.offer(flow.remote), io.now);
+        let state = HalfOpen::in_cookie(syn, keys, &tuple, &io.offer(flow.remote.is_v4()), io.now);
         if after.is_some_and(|after| !state.iss.after(after)) {
             // The client tries again, and finds room or another cookie.
             self.io.counters.inc(Counter::DropHalfOpenFull);
@@ -142,7 +142,7 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         let io = &self.io;
         let tuple = tuple(flow, io);
-        let offer = io.offer(flow.remote);
+        let offer = io.offer(flow.remote.is_v4());
         let cookie = HalfOpen::from_cookie(segment, &self.cookies.keys, &tuple, &offer, io.now);
         let Some(state) = cookie else { return Some(frame) };
         if segment.payload_len > 0 && self.mailbox.has_others() && io.device.may_know(&tuple) {

@@ -56,6 +56,10 @@ pub(crate) struct Demux {
 }
 
 impl Demux {
+    /// Memory for each entry that is used, in a table as full as it can be.
+    #[cfg(test)]
+    pub(crate) const BYTES_EACH: usize = (size_of::<Entry>() * 8).div_ceil(7);
+
     /// A table for up to `max_entries`.
     ///
     /// # Panics

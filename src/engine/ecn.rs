@@ -3,7 +3,6 @@
 use super::counters::Counter;
 use super::io::{Fields, Io};
 use super::slots::Slot;
-use crate::app::Role;
 use crate::device::Device;
 use crate::tcp::output::Next;
 use crate::tcp::{Accurate, EcnFacts, Event, Outcome, Progress, State};
@@ -84,7 +83,7 @@ impl<C> Slot<C> {
     ) {
         let (marked, reports) = if self.is_accurate() {
             let mss = u32::from(self.tcb.snd_mss);
-            let accepted = self.role == Role::Accepted;
+            let accepted = self.is_accepted();
             let progress = Progress { delivered, mss, accepted };
             let feedback = self.accurate(io).feedback(segment, &progress);
             if feedback.mangled {

@@ -3,15 +3,16 @@
 use super::config::Overflow;
 use super::cookies::tuple;
 use super::counters::Counter;
+use super::ends::Ends;
 use super::flow::{Flow, Hop};
 use super::io::Fields;
 use super::listeners::ListenerId;
 use super::segments::drop_counter;
 use super::send::syn_window;
-use super::slots::{Pending, Slot};
+use super::slots::{Has, Pending, Slot};
 use super::{Engine, Target};
-use crate::app::{App, ConnId, Inbox, Outbox, Role};
-use crate::device::{Device, Frame, FrameQueue};
+use crate::app::{App, ConnId, Inbox, Outbox};
+use crate::device::{Device, Frame};
 use crate::tcp::{
     self, Answer, Drop, HalfOpen, HalfOpenVerdict, Tcb, TimeWait, TimeWaitVerdict, stateless,
 };
@@ -109,7 +110,7 @@ impl<A: App, D: Device> Engine<A, D> {
             iss = after + 1;
         }
         let ts_offset = self.cookies.timestamp_offset(&tuple(flow, io), io.now);
-        let state = HalfOpen::new(syn, iss, ts_offset, &io.offer(flow.remote), io.now);
+        let state = HalfOpen::new(syn, iss, ts_offset, &io.offer(flow.remote.is_v4()), io.now);
         let entry = HalfOpenEntry { flow: *flow, hop, state };
         let Some(index) = self.half_open.insert(entry) else {
             return self.refuse(Counter::DropHalfOpenFull, syn, flow, hop);
@@ -125,7 +126,7 @@ impl<A: App, D: Device> Engine<A, D> {
     }
 
     pub(super) fn send_syn_ack(&mut self, entry: &HalfOpenEntry) {
-        let offer = self.io.offer(entry.flow.remote);
+        let offer = self.io.offer(entry.flow.remote.is_v4());
         let fields = Fields {
             seq: entry.state.iss,
             ack: entry.state.irs + 1,
@@ -151,7 +152,7 @@ impl<A: App, D: Device> Engine<A, D> {
             return self.io.pool.release(frame);
         };
         let window = u32::from(syn_window(self.io.settings.config.receive_buffer));
-        let offer = self.io.offer(entry.flow.remote);
+        let offer = self.io.offer(entry.flow.remote.is_v4());
         let verdict = entry.state.segment_arrives(segment, window, &offer);
         if verdict == HalfOpenVerdict::SendAgain {
             entry.state.syn_again(segment);
@@ -258,10 +259,11 @@ impl<A: App, D: Device> Engine<A, D> {
         hop: Hop,
     ) -> Option<u32> {
         let io = &mut self.io;
-        let offer = io.offer(entry.flow.remote);
+        let offer = io.offer(entry.flow.remote.is_v4());
         let window = u32::from(syn_window(io.settings.config.receive_buffer));
         let tcb = entry.state.accept(segment, window, &offer, &io.settings, io.now);
-        let slot = self.slots.insert(|id| new_slot(tcb, entry.flow, hop, id, Role::Accepted))?;
+        let ends = io.far.keep(&entry.flow)?;
+        let slot = self.slots.insert(|id| new_slot(tcb, ends, hop, id))?;
         self.slots.at(slot).start_counting(&mut self.io);
         Some(slot)
     }
@@ -342,13 +344,14 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         let buffer = self.io.settings.config.receive_buffer;
         let (window, _) = slot.tcb.window_to_advertise(buffer, 0);
+        let flow = slot.flow(&self.io);
         let state = TimeWait::new(&slot.tcb, window, slot.ecn_flags(&self.io));
         let expires = self.time_wait_end();
-        match self.time_wait.insert(slot.flow, slot.hop, state, expires) {
+        match self.time_wait.insert(flow, slot.hop, state, expires) {
             Some(new) => {
                 self.demux.replace(hash, old, Target::TimeWait(new).to_bits());
             }
-            None => self.forget_flow(hash, Target::Connection(index), &slot.flow),
+            None => self.forget_flow(hash, Target::Connection(index), &flow),
         }
     }
 
@@ -372,25 +375,20 @@ impl<A: App, D: Device> Engine<A, D> {
 }
 
 /// A connection's slot at its beginning.
-pub(super) fn new_slot<C>(tcb: Tcb, flow: Flow, hop: Hop, id: ConnId, role: Role) -> Slot<C> {
+pub(super) fn new_slot<C>(tcb: Tcb, ends: Ends, hop: Hop, id: ConnId) -> Slot<C> {
     let segment = tcb.snd_mss;
     Slot {
         tcb,
-        flow,
+        ends,
         hop,
         inbox: Inbox::new(),
         outbox: Outbox::new(segment),
-        out_of_order: FrameQueue::new(),
-        newest: [Seq(0); 3],
-        out_of_order_frames: 0,
-        duplicate: None,
-        recovery: None,
-        validation: None,
+        rare: None,
+        has: Has::empty(),
         pending: Pending::default(),
         armed_at: Tick(0),
         timer_at: Tick(0),
         id,
-        role,
         over: None,
         app: None,
     }

@@ -28,7 +28,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let slot = self.slots.get(self.slots.find(id)?)?;
         let tcb = &slot.tcb;
         Some(ConnInfo {
-            cwnd: tcb.cwnd(),
+            cwnd: tcb.cwnd(slot.recovery(&self.io)),
             ssthresh: tcb.congestion.ssthresh(),
             in_flight: tcb.flight(),
             peer_window: tcb.snd_wnd,

@@ -8,15 +8,16 @@ use siphasher::sip::SipHasher24;
 
 use super::config::Limits;
 use super::counters::{Counter, Counters};
+use super::ends::FarAddresses;
 use super::flow::{Flow, Hop};
 use super::flow_hash::FlowHash;
+use super::rare::Rare;
 use super::reassembly::Reassembly;
 use super::rows::Rows;
 use super::samples::Samples;
 use super::slab::Slab;
 use crate::device::{Class, Device, Frame, Pool};
-use crate::tcp::validation::Validation;
-use crate::tcp::{Accurate, LocalOffer, Own, Recovery, Settings};
+use crate::tcp::{Accurate, LocalOffer, Own, Settings};
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, Headers, Options};
 use crate::wire::{Addr, Cidr, Mac, Seq};
@@ -58,10 +59,10 @@ pub(crate) struct Io<D> {
     labels: FlowHash,
     offer_v4: LocalOffer,
     offer_v6: LocalOffer,
-    /// State of the connections that miss segments.
-    pub(crate) recoveries: Slab<Recovery>,
-    /// State of the connections with large congestion windows.
-    pub(crate) validations: Slab<Validation>,
+    /// Addresses too long for a slot.
+    pub(crate) far: FarAddresses,
+    /// What few connections have.
+    pub(crate) rare: Slab<Rare>,
     pub(crate) samples: Samples,
     /// When the next segment of each paced connection may leave.
     pub(crate) departures: Rows<Instant>,
@@ -100,8 +101,8 @@ impl<D: Device> Io<D> {
             offer_v4: LocalOffer::new(&settings.config, mtu, true),
             offer_v6: LocalOffer::new(&settings.config, mtu, false),
             settings,
-            recoveries: Slab::new(limits.connections),
-            validations: Slab::new(limits.connections),
+            far: FarAddresses::new(limits.connections),
+            rare: Slab::new(limits.connections),
             samples: Samples::default(),
             departures: Rows::new(limits.connections),
             own: Rows::new(limits.connections),
@@ -136,9 +137,9 @@ impl<D: Device> Io<D> {
         self.mac
     }
 
-    /// What we offer in a handshake with this peer.
-    pub(crate) fn offer(&self, remote: Addr) -> LocalOffer {
-        if remote.is_v4() { self.offer_v4 } else { self.offer_v6 }
+    /// What we offer in a handshake with a peer of this family.
+    pub(crate) fn offer(&self, is_v4: bool) -> LocalOffer {
+        if is_v4 { self.offer_v4 } else { self.offer_v6 }
     }
 
     /// Index of one of our addresses.

@@ -12,7 +12,7 @@
 //! | `admission` | who may come in; the accept queue |
 //! | `cookies` | handshakes without state, and the driver's help against floods |
 //! | `callbacks` | calling the application, and what it asked for |
-//! | `reassembly` | segments that come before their turn |
+//! | `reassembly`, `disorder` | segments that come before their turn |
 //! | `pressure` | who must go when frames are scarce |
 //! | `scoreboard` | which segments the peer has, which are lost |
 //! | `samples` | what an ACK tells of the path |
@@ -30,20 +30,23 @@
 //! | `path_probe` | whether longer ones get through by now |
 //! | `link_local` | ARP, neighbour discovery, echo |
 //! | `own` | what single connections have of their own |
+//! | `ends` | a connection's addresses, as it keeps them |
+//! | `rare` | what few connections have, and those for a while |
 //! | `slots`, `slab`, `time_wait_table`, `demux`, `wheel` | the tables |
 //! | `listeners`, `sources` | what each listener has, and each source |
 //! | `address_table`, `neighbours`, `paths` | and those of addresses |
 
 mod address_table;
 pub(crate) mod admission;
-mod blocks;
 mod callbacks;
 mod config;
 mod connect;
 mod cookies;
 mod counters;
 mod demux;
+mod disorder;
 mod ecn;
+mod ends;
 mod flow;
 mod flow_hash;
 mod handshake;
@@ -59,6 +62,7 @@ mod path_mtu;
 mod path_probe;
 mod paths;
 mod pressure;
+mod rare;
 mod reassembly;
 mod reconfigure;
 mod rows;

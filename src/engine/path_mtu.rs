@@ -16,7 +16,7 @@ use super::slots::Slot;
 use crate::app::{App, split_frame};
 use crate::device::{Class, Device, FrameRef, Marks, Place};
 use crate::tcp::path_mtu::{believable, black_hole_step};
-use crate::tcp::{Facts, PathSearch, Recovery};
+use crate::tcp::{Facts, PathSearch};
 use crate::wire::{Quoted, Seq};
 
 impl<A: App, D: Device> Engine<A, D> {
@@ -51,7 +51,7 @@ impl<A: App, D: Device> Engine<A, D> {
             return;
         }
         slot.path_probe_lost(io);
-        let remote = slot.flow.remote;
+        let remote = io.far.remote(&slot.ends);
         if let Some(mtu) = self.paths.confirm(remote, now)
             && slot.payload_in(mtu) < slot.tcb.snd_mss
         {
@@ -73,7 +73,7 @@ impl<A: App, D: Device> Engine<A, D> {
     /// A connection opens: what is known of its path holds for it too.
     pub(super) fn apply_path(&mut self, index: u32) {
         let slot = self.slots.at(index);
-        if let Some(mtu) = self.paths.mtu(slot.flow.remote, self.io.now)
+        if let Some(mtu) = self.paths.mtu(self.io.far.remote(&slot.ends), self.io.now)
             && slot.payload_in(mtu) < slot.tcb.snd_mss
         {
             slot.set_segment(mtu, false, &mut self.io);
@@ -84,12 +84,12 @@ impl<A: App, D: Device> Engine<A, D> {
 impl<C> Slot<C> {
     /// Payload bytes of a full segment in packets of `mtu` bytes.
     pub(super) fn payload_in(&self, mtu: u16) -> u16 {
-        self.tcb.payload_in(mtu, self.flow.remote.is_v4())
+        self.tcb.payload_in(mtu, self.ends.is_v4())
     }
 
     /// Packets have `mtu` bytes at most from now on, told by a router or guessed.
     fn set_segment<D>(&mut self, mtu: u16, guessed: bool, io: &mut Io<D>) {
-        let full = self.tcb.packet_len(self.tcb.snd_mss, self.flow.remote.is_v4());
+        let full = self.tcb.packet_len(self.tcb.snd_mss, self.ends.is_v4());
         let now = io.now;
         let search = &mut self.own_mut(io).path;
         *search = Some(match search {
@@ -117,7 +117,7 @@ impl<C> Slot<C> {
             return;
         }
         self.path_probe_lost(io);
-        if let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get_mut(index)) {
+        if let Some(recovery) = self.recovery_mut(io) {
             // Whether a timeout was needed is no question any more: nothing is held back for it.
             recovery.resend = false;
             if let Some(episode) = &mut recovery.episode {
@@ -128,12 +128,8 @@ impl<C> Slot<C> {
             self.tcb.repair_without_reduction();
             return self.go_back(false, io);
         }
-        if self.recovery.is_none() {
-            self.recovery = io.recoveries.insert(Recovery::default());
-        }
-        let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get_mut(index)) else {
-            return; // The timer finds out.
-        };
+        // Without it, the timer finds out.
+        let Some(mut recovery) = self.need_recovery(io).copied() else { return };
         let mut at = self.outbox.in_flight.front();
         while let Some(here) = at.some() {
             let (len, marks) = (io.pool.queued_len(here), io.pool.marks(here));
@@ -144,6 +140,7 @@ impl<C> Slot<C> {
             }
             at = io.pool.next(here);
         }
+        self.keep(recovery, io);
         self.tcb.repair_without_reduction();
     }
 
@@ -173,7 +170,7 @@ impl<C> Slot<C> {
 
     /// The size to try if what is first in flight may time out for its length.
     fn black_hole_step<D: Device>(&self, io: &Io<D>) -> Option<u16> {
-        let is_v4 = self.flow.remote.is_v4();
+        let is_v4 = self.ends.is_v4();
         let first = io.pool.queued_len(self.outbox.in_flight.front().some()?);
         let len = self.tcb.packet_len(first as u16, is_v4);
         black_hole_step(len, self.tcb.rtt.backoff(), is_v4)

@@ -17,7 +17,7 @@ impl<A: App, D: Device> Engine<A, D> {
     pub(super) fn path_acknowledged(&mut self, index: u32) {
         let (now, io) = (self.io.now, &mut self.io);
         let slot = self.slots.at(index);
-        let (remote, una) = (slot.flow.remote, slot.tcb.snd_una);
+        let (remote, una) = (io.far.remote(&slot.ends), slot.tcb.snd_una);
         let Some(search) = &mut slot.own_mut(io).path else { return };
         match search.acknowledged(una) {
             PathNews::Nothing => {}

@@ -14,6 +14,7 @@
 //! on a connection may hold its part of what is left, so that the next has one too.
 
 use super::counters::Counter;
+use super::disorder::Disorder;
 use super::slots::Slot;
 use super::{Engine, Io};
 use crate::app::{App, Close, ConnId};
@@ -93,7 +94,7 @@ impl<A: App, D: Device> Engine<A, D> {
             watch.left -= 1;
             watch.next = if watch.next + 1 >= self.slots.len() { 0 } else { watch.next + 1 };
             let Some(slot) = self.slots.get(watch.next) else { continue };
-            let suspect = slot.suspect();
+            let suspect = slot.suspect(&self.io);
             if slot.over.is_none() && (suspect.owes > 0 || suspect.waits > 0) {
                 watch.suspects.push(suspect);
             }
@@ -107,7 +108,7 @@ impl<A: App, D: Device> Engine<A, D> {
         while let Some(then) = self.watch.suspects.pop() {
             let Some(index) = self.slots.find(then.id).filter(|_| scarce) else { continue };
             let slot = self.slots.at(index);
-            let now = slot.suspect();
+            let now = slot.suspect(&self.io);
             let stays = |from: Seq, to: Seq, held: u32| from.distance_to(to) < held.div_ceil(LEAST);
             if slot.over.is_some() {
                 continue;
@@ -139,13 +140,13 @@ impl<A: App, D: Device> Engine<A, D> {
 }
 
 impl<C> Slot<C> {
-    fn suspect(&self) -> Suspect {
+    fn suspect<D>(&self, io: &Io<D>) -> Suspect {
         Suspect {
             id: self.id,
             snd_una: self.tcb.snd_una,
             rcv_nxt: self.tcb.rcv_nxt,
             owes: self.outbox.bytes(),
-            waits: self.out_of_order.bytes(),
+            waits: self.disorder(io).map_or(0, Disorder::bytes),
         }
     }
 }

@@ -11,8 +11,9 @@
 //! [`Limits::out_of_order`]: super::Limits::out_of_order
 
 use super::counters::Counter;
+use super::disorder::{Disorder, span};
 use super::io::Io;
-use super::slots::Slot;
+use super::slots::{Has, Slot};
 use crate::device::{Device, Frame, FrameRef, Place, Pool};
 use crate::wire::Seq;
 
@@ -43,6 +44,11 @@ impl Reassembly {
         self.used > self.most / 2
     }
 
+    /// So many frames are kept no longer.
+    pub(super) fn give_back(&mut self, frames: u16) {
+        self.used -= u32::from(frames);
+    }
+
     /// Whether a connection that has `own` frames may take one more.
     fn has_room(&self, own: u16, receive_buffer: u32) -> bool {
         let window = receive_buffer / BYTES_PER_FRAME + FEW;
@@ -54,16 +60,21 @@ impl Reassembly {
 impl<C> Slot<C> {
     /// A hole may be filled: moves what is next now from the out-of-order queue.
     pub(super) fn join_out_of_order<D: Device>(&mut self, io: &mut Io<D>) {
-        while let Some(at) = self.out_of_order.front().some() {
+        if !self.has.contains(Has::DISORDER) {
+            return;
+        }
+        let mut disorder = self.take_disorder(io);
+        while let Some(at) = disorder.queue.front().some() {
             let seq = Seq(io.pool.seq(at));
             let left = self.tcb.text_left();
             if seq.after(self.tcb.rcv_nxt) || left == 0 {
-                return;
+                break;
             }
-            let Some(mut frame) = self.remove_out_of_order(FrameRef::NONE, io) else { return };
+            let first = disorder.remove(FrameRef::NONE, &io.pool, &mut io.reassembly);
+            let Some(mut frame) = first else { break };
             let known = (seq.distance_to(self.tcb.rcv_nxt) as usize).min(frame.len());
             frame.advance(known);
-            self.came_twice(seq, seq + known as u32);
+            disorder.came_twice(seq, seq + known as u32);
             frame.truncate(frame.len().min(left as usize));
             if frame.is_empty() {
                 io.pool.release(frame);
@@ -71,26 +82,57 @@ impl<C> Slot<C> {
                 self.deliver(frame, io);
             }
         }
-    }
-
-    /// RFC 2883 section 4.2: the first part of a segment that came before is reported.
-    fn came_twice(&mut self, from: Seq, to: Seq) {
-        self.duplicate = match self.duplicate {
-            Some((first, end)) if end == from => Some((first, to)),
-            None if to.after(from) => Some((from, to)),
-            before => before,
-        };
+        self.put_disorder(disorder, io);
     }
 
     /// Keeps a segment beyond a hole, without what is there already.
-    pub(super) fn keep_out_of_order<D: Device>(
-        &mut self,
-        mut frame: Frame,
-        seq: Seq,
-        io: &mut Io<D>,
-    ) {
+    pub(super) fn keep_out_of_order<D: Device>(&mut self, frame: Frame, seq: Seq, io: &mut Io<D>) {
+        let mut disorder = self.take_disorder(io);
+        disorder.keep(frame, seq, io);
+        self.put_disorder(disorder, io);
+    }
+
+    /// Forgets what waits for a hole to be filled.
+    pub(super) fn drop_out_of_order<D>(&mut self, io: &mut Io<D>) {
+        if self.has.contains(Has::DISORDER) {
+            let mut disorder = self.take_disorder(io);
+            disorder.clear(&io.pool, &mut io.reassembly);
+            self.put_disorder(disorder, io);
+        }
+    }
+
+    /// The bytes of `frame` that wait beyond a hole already are those that came first.
+    pub(super) fn first_come_first_kept<D>(&self, frame: &mut Frame, seq: Seq, io: &Io<D>) {
+        let Some(disorder) = self.disorder(io) else { return };
+        if disorder.first_come_first_kept(frame, seq, &io.pool) {
+            io.counters.inc(Counter::ContradictingSegments);
+        }
+    }
+
+    /// A part of the stream came twice: the next ACK says so (RFC 2883).
+    pub(super) fn report_duplicate<D>(&mut self, from: Seq, to: Seq, io: &mut Io<D>) {
+        let mut disorder = self.take_disorder(io);
+        disorder.duplicate = Some((from, to));
+        self.put_disorder(disorder, io);
+    }
+
+    /// An ACK went out: what it may have reported is not reported again.
+    #[cold]
+    pub(super) fn duplicate_reported<D>(&mut self, io: &mut Io<D>) {
+        let mut disorder = self.take_disorder(io);
+        disorder.duplicate = None;
+        self.put_disorder(disorder, io);
+    }
+}
+
+impl Disorder {
+    /// Keeps a segment, without what is there already.
+    fn keep<D: Device>(&mut self, mut frame: Frame, seq: Seq, io: &mut Io<D>) {
+        self.note_newest(seq);
         let len = frame.len() as u32;
-        self.first_come_first_kept(&mut frame, seq, io);
+        if self.first_come_first_kept(&mut frame, seq, &io.pool) {
+            io.counters.inc(Counter::ContradictingSegments);
+        }
         let before = self.last_at_or_before(seq, &io.pool);
         let start = self.cut(&mut frame, seq, before, io);
         if frame.is_empty() {
@@ -116,9 +158,9 @@ impl<C> Slot<C> {
             return;
         }
         io.counters.inc(Counter::OutOfOrderSegments);
-        let kept = self.out_of_order.insert_after(&io.pool, before, frame, RECEIVED);
+        let kept = self.queue.insert_after(&io.pool, before, frame, RECEIVED);
         io.pool.set_seq(kept, start.0);
-        self.out_of_order_frames += 1;
+        self.frames += 1;
         io.reassembly.used += 1;
         self.merge_next(kept, io);
     }
@@ -130,59 +172,8 @@ impl<C> Slot<C> {
             return Some(Counter::DropNoRoom);
         }
         let buffer = io.settings.config.receive_buffer;
-        let room = io.reassembly.has_room(self.out_of_order_frames, buffer);
+        let room = io.reassembly.has_room(self.frames, buffer);
         (!room).then_some(Counter::DropOutOfOrder)
-    }
-
-    /// Where a segment repeats bytes that are here already, those that came first count, whatever
-    /// the later ones say: nobody can change what was acknowledged, or what another reader on the
-    /// path has seen.
-    pub(super) fn first_come_first_kept<D: Device>(&self, frame: &mut Frame, seq: Seq, io: &Io<D>) {
-        let pool = &io.pool;
-        let end = seq + frame.len() as u32;
-        if self.is_beyond_all(seq, pool) {
-            return;
-        }
-        let mut contradicts = false;
-        let mut at = self.out_of_order.front();
-        while let Some(here) = at.some() {
-            let (first, last) = span(pool, here);
-            if first.at_or_after(end) {
-                break;
-            }
-            if last.after(seq) {
-                let (from, to) = (first.max(seq), last.min(end));
-                let part =
-                    |base: Seq| base.distance_to(from) as usize..base.distance_to(to) as usize;
-                let kept = &pool.queued_bytes(here)[part(first)];
-                let new = &mut pool.bytes_mut(frame)[part(seq)];
-                if kept != new {
-                    contradicts = true;
-                    new.copy_from_slice(kept);
-                }
-            }
-            at = pool.next(here);
-        }
-        if contradicts {
-            io.counters.inc(Counter::ContradictingSegments);
-        }
-    }
-
-    /// Whether nothing in the queue lies at or behind `seq`: so it mostly is.
-    fn is_beyond_all(&self, seq: Seq, pool: &Pool) -> bool {
-        self.out_of_order.back().some().is_none_or(|last| span(pool, last).1.at_or_before(seq))
-    }
-
-    /// The last frame that begins at or before `seq`.
-    fn last_at_or_before(&self, seq: Seq, pool: &Pool) -> FrameRef {
-        if self.is_beyond_all(seq, pool) {
-            return self.out_of_order.back();
-        }
-        let (mut before, mut at) = (FrameRef::NONE, self.out_of_order.front());
-        while let Some(here) = at.some().filter(|here| Seq(pool.seq(*here)).at_or_before(seq)) {
-            (before, at) = (here, pool.next(here));
-        }
-        before
     }
 
     /// Cuts what is there already off a segment that belongs behind `before`; frames that it covers
@@ -204,9 +195,9 @@ impl<C> Slot<C> {
                 start = end;
             }
         }
-        let next = |slot: &Self, pool: &Pool| match before.some() {
+        let next = |disorder: &Self, pool: &Pool| match before.some() {
             Some(before) => pool.next(before),
-            None => slot.out_of_order.front(),
+            None => disorder.queue.front(),
         };
         while let Some(at) = next(self, &io.pool).some().filter(|_| !frame.is_empty()) {
             let (first, last) = span(&io.pool, at);
@@ -219,7 +210,7 @@ impl<C> Slot<C> {
                 frame.truncate(start.distance_to(first) as usize);
                 break;
             }
-            if let Some(covered) = self.remove_out_of_order(before, io) {
+            if let Some(covered) = self.remove(before, &io.pool, &mut io.reassembly) {
                 io.pool.release(covered);
             }
         }
@@ -234,7 +225,7 @@ impl<C> Slot<C> {
         if !follows || !fits_behind(&io.pool, at, first.distance_to(last)) {
             return;
         }
-        if let Some(frame) = self.remove_out_of_order(at, io) {
+        if let Some(frame) = self.remove(at, &io.pool, &mut io.reassembly) {
             self.append(at, &frame, io);
             io.pool.release(frame);
         }
@@ -242,32 +233,12 @@ impl<C> Slot<C> {
 
     fn append<D: Device>(&mut self, at: FrameRef, frame: &Frame, io: &Io<D>) {
         let pool = &io.pool;
-        self.out_of_order.edit(pool, at, RECEIVED, |here| {
+        self.queue.edit(pool, at, RECEIVED, |here| {
             let before = here.len();
             pool.extend(here, frame.len());
             pool.bytes_mut(here)[before..].copy_from_slice(pool.bytes(frame));
         });
     }
-
-    fn remove_out_of_order<D>(&mut self, before: FrameRef, io: &mut Io<D>) -> Option<Frame> {
-        let frame = self.out_of_order.remove_after(&io.pool, before, RECEIVED)?;
-        self.out_of_order_frames -= 1;
-        io.reassembly.used -= 1;
-        Some(frame)
-    }
-
-    /// Forgets what waits for a hole to be filled. RFC 2018 section 8 allows it even for what was
-    /// reported.
-    pub(super) fn drop_out_of_order<D>(&mut self, io: &mut Io<D>) {
-        self.out_of_order.clear(&io.pool, RECEIVED);
-        io.reassembly.used -= u32::from(core::mem::take(&mut self.out_of_order_frames));
-    }
-}
-
-/// Sequence numbers of the first byte of a queued frame, and of the one behind its last.
-fn span(pool: &Pool, at: FrameRef) -> (Seq, Seq) {
-    let first = Seq(pool.seq(at));
-    (first, first + pool.queued_len(at))
 }
 
 fn ends_at(pool: &Pool, at: FrameRef, seq: Seq) -> bool {

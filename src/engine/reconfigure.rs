@@ -31,7 +31,7 @@ impl<A: App, D: Device> Engine<A, D> {
         for index in self.slots.indices().collect::<Vec<_>>() {
             let slot = self.slots.at(index);
             let opening = slot.app.is_none() && slot.over.is_none();
-            if opening && slot.role == (Role::Connected { token }) {
+            if opening && slot.role(&self.io) == (Role::Connected { token }) {
                 slot.send_abort(&mut self.io);
                 slot.over = Some(Close::Aborted);
                 self.list(index);

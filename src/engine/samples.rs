@@ -169,7 +169,7 @@ impl<C> Slot<C> {
         let pipe = self.pipe(io);
         let lost = self.outbox.in_flight.bytes() - pipe > self.sacked(io);
         if !lost
-            && pipe < self.tcb.cwnd()
+            && pipe < self.tcb.congestion.cwnd()
             && let Some(rate) = self.tcb.congestion.delivery_rate()
         {
             rate.on_app_limited(pipe);

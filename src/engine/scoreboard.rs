@@ -9,11 +9,12 @@ use core::time::Duration;
 use super::counters::Counter;
 use super::io::Io;
 use super::send::Sent as Sending;
-use super::slots::Slot;
+use super::slots::{Has, Slot};
 use super::undo::Progress;
 use crate::device::{Device, Frame, FrameRef, Marks, Place, Pool};
 use crate::tcp::rack::{Loss, Sent};
 use crate::tcp::{self, Facts, Recovery};
+use crate::time::Tick;
 use crate::wire::Seq;
 use crate::wire::tcp::{Flags, Segment};
 
@@ -21,8 +22,10 @@ impl<C> Slot<C> {
     /// What the ACK in hand acknowledges has arrived: to be called before its frames go, with
     /// SND.UNA already there.
     pub(super) fn note_acknowledged<D: Device>(&mut self, io: &mut Io<D>) {
-        let Some(index) = self.recovery.filter(|_| self.tcb.has(Facts::SACK)) else { return };
-        let Some(mut recovery) = io.recoveries.get(index).copied() else { return };
+        if !self.tcb.has(Facts::SACK) || !self.has.contains(Has::RECOVERY) {
+            return;
+        }
+        let Some(mut recovery) = self.recovery(io).copied() else { return };
         if recovery.is_at_rest(&self.tcb) {
             return;
         }
@@ -43,7 +46,7 @@ impl<C> Slot<C> {
             }
             at = io.pool.next(here);
         }
-        self.keep(index, recovery, io);
+        self.keep(recovery, io);
     }
 
     /// The front of the queue in flight begins at SND.UNA, wherever in a frame that is.
@@ -55,7 +58,7 @@ impl<C> Slot<C> {
         io.pool.set_seq(front, self.tcb.snd_una.0);
         let cut = before.saturating_sub(io.pool.queued_len(front));
         let marks = io.pool.marks(front);
-        if let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get_mut(index)) {
+        if let Some(recovery) = self.recovery_mut(io) {
             if marks.contains(Marks::LOST) {
                 recovery.lost = recovery.lost.saturating_sub(cut);
             }
@@ -75,16 +78,17 @@ impl<C> Slot<C> {
     ) {
         let una = self.tcb.snd_una;
         if !segment.options.sack.is_empty() {
-            if tcp::reported_duplicate(segment).is_some() {
-                self.tcb.duplicate_reported();
+            if tcp::reported_duplicate(segment).is_some()
+                && let Some(recovery) = self.need_recovery(io)
+            {
+                recovery.duplicate_reported(&mut self.tcb);
             }
             let new = segment.options.sack.iter().any(|(_, right)| right.after(una));
-            if new && self.recovery.is_none() {
-                self.recovery = io.recoveries.insert(Recovery::default());
+            if new {
+                self.need_recovery(io);
             }
         }
-        let Some(index) = self.recovery else { return };
-        let Some(mut recovery) = io.recoveries.get(index).copied() else { return };
+        let Some(mut recovery) = self.recovery(io).copied() else { return };
         for (left, right) in segment.options.sack.iter() {
             // Only what lies in flight: a block below is a DSACK, one beyond is made up.
             if left.at_or_after(una) && right.after(left) && right.at_or_before(self.tcb.snd_max) {
@@ -101,17 +105,16 @@ impl<C> Slot<C> {
             self.tcb.facts -= Facts::REORDER_ARMED;
             recovery.rest();
         }
-        self.keep_or_drop(index, recovery, io);
+        self.keep_or_drop(recovery, io);
     }
 
     /// Drops what says nothing any more.
-    pub(super) fn keep_or_drop<D>(&mut self, index: u32, recovery: Recovery, io: &mut Io<D>) {
+    pub(super) fn keep_or_drop<D>(&mut self, recovery: Recovery, io: &mut Io<D>) {
         let over = recovery.is_over(&self.tcb) || !self.tcb.has(Facts::SACK);
-        if over && recovery.episode.is_none() {
-            io.recoveries.remove(index);
-            self.recovery = None;
+        if over && recovery.episode.is_none() && !recovery.counts_duplicates(&self.tcb) {
+            self.drop_recovery(io);
         } else {
-            self.keep(index, recovery, io);
+            self.keep(recovery, io);
         }
     }
 
@@ -169,7 +172,7 @@ impl<C> Slot<C> {
         self.tcb.facts.set(Facts::REORDER_ARMED, wait_us > 0);
         if wait_us > 0 {
             let wait = Duration::from_micros(u64::from(wait_us));
-            self.tcb.reorder_at = io.now.tick().after(wait);
+            recovery.reorder_at = io.now.tick().after(wait);
         }
         let recovering = self.tcb.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT);
         if recovery.lost > 0 && !recovering && too_long && !congestion {
@@ -197,16 +200,24 @@ impl<C> Slot<C> {
         }
     }
 
+    /// When the reordering timer expires, if it is armed.
+    #[inline]
+    pub(super) fn reorder_at<D>(&self, io: &Io<D>) -> Option<Tick> {
+        if !self.tcb.has(Facts::REORDER_ARMED) {
+            return None;
+        }
+        self.recovery(io).map(|recovery| recovery.reorder_at)
+    }
+
     /// The reordering timer: what something overtook counts as lost now (RFC 8985 section 6.2).
     pub(super) fn reorder_timer<D: Device>(&mut self, io: &mut Io<D>) {
-        if !self.tcb.has(Facts::REORDER_ARMED) || self.tcb.reorder_at.is_after(io.now.tick()) {
+        if self.reorder_at(io).is_none_or(|at| at.is_after(io.now.tick())) {
             return;
         }
-        let Some(index) = self.recovery else { return };
-        let Some(mut recovery) = io.recoveries.get(index).copied() else { return };
+        let Some(mut recovery) = self.recovery(io).copied() else { return };
         self.find_losses(&mut recovery, io);
         recovery.conclude(false, self.outbox.in_flight.bytes(), &mut self.tcb);
-        self.keep(index, recovery, io);
+        self.keep(recovery, io);
     }
 
     /// A timeout (RFC 8985 section 6.3): the first segment, and whatever is overdue, is lost. False
@@ -215,11 +226,7 @@ impl<C> Slot<C> {
         if !self.tcb.has(Facts::SACK) || self.outbox.in_flight.is_empty() {
             return false;
         }
-        if self.recovery.is_none() {
-            self.recovery = io.recoveries.insert(Recovery::default());
-        }
-        let Some(index) = self.recovery else { return false };
-        let Some(mut recovery) = io.recoveries.get(index).copied() else { return false };
+        let Some(mut recovery) = self.need_recovery(io).copied() else { return false };
         let first = self.outbox.in_flight.front();
         // RFC 2018 section 8: a peer that SACKed what it does not acknowledge has thrown it away.
         let reneged = io.pool.marks(first).contains(Marks::SACKED);
@@ -248,15 +255,14 @@ impl<C> Slot<C> {
         }
         recovery.resend = true;
         self.tcb.facts -= Facts::REORDER_ARMED;
-        self.keep(index, recovery, io);
+        self.keep(recovery, io);
         true
     }
 
     /// Sends lost segments again while the congestion window and the pace allow.
     pub(super) fn send_lost<D: Device>(&mut self, io: &mut Io<D>) -> Sending {
-        let Some(index) = self.recovery else { return Sending::All };
         loop {
-            let Some(recovery) = io.recoveries.get(index).copied() else { return Sending::All };
+            let Some(recovery) = self.recovery(io).copied() else { return Sending::All };
             if recovery.lost == 0 {
                 return Sending::All;
             }
@@ -264,7 +270,7 @@ impl<C> Slot<C> {
             let Some(at) = self.cut_to_segment(at, io) else { return Sending::All };
             let len = io.pool.queued_len(at);
             let pipe = self.outbox.in_flight.bytes().saturating_sub(recovery.left());
-            if pipe > 0 && pipe + len > self.tcb.cwnd() {
+            if pipe > 0 && pipe + len > self.tcb.cwnd(Some(&recovery)) {
                 self.tcb.limited_by_cwnd();
                 return Sending::All;
             }
@@ -293,7 +299,7 @@ impl<C> Slot<C> {
 
     /// Posts a frame in flight again, with a fresh header. False if the device has no room.
     pub(super) fn send_again<D: Device>(&mut self, at: FrameRef, io: &mut Io<D>) -> bool {
-        let last = at == self.outbox.in_flight.back() && self.outbox.queue.is_empty();
+        let last = io.pool.next(at) == FrameRef::NONE && self.outbox.queue.is_empty();
         let mut flags = Flags::ACK;
         flags.set(Flags::FIN, last && self.tcb.has(Facts::FIN_SENT));
         flags.set(Flags::PSH, last);
@@ -302,8 +308,9 @@ impl<C> Slot<C> {
         // Perhaps it was lost because of it (RFC 9768 section 3.2.3.2.2).
         fields.options.accecn = None;
         let pool = io.pool.clone();
-        let Slot { outbox, flow, hop, .. } = self;
-        let send = |frame: &mut Frame| io.send(frame, flow, *hop, &fields);
+        let flow = self.flow(io);
+        let Slot { outbox, hop, .. } = self;
+        let send = |frame: &mut Frame| io.send(frame, &flow, *hop, &fields);
         if !outbox.in_flight.edit(&pool, at, Place::Sending, send) {
             return false;
         }
@@ -312,14 +319,14 @@ impl<C> Slot<C> {
         io.pool.set_marks(at, (marks | Marks::RETRANSMITTED) - Marks::LOST);
         let pipe = self.pipe(io);
         self.departed(at, len as u32, pipe, io);
-        if let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get_mut(index)) {
+        if let Some(recovery) = self.recovery_mut(io) {
             if marks.contains(Marks::LOST) {
                 recovery.lost -= len as u32;
             }
             recovery.sent(len as u32);
         }
         self.note_resent(&fields, len as u32, io);
-        self.advertised(&fields);
+        self.advertised(&fields, io);
         if self.tcb.ecn.is_on() {
             self.told_marks(&fields, false, io);
         }
@@ -330,7 +337,7 @@ impl<C> Slot<C> {
     /// All that is left is what the last ACK left in flight: its own age says when it is overdue.
     #[cold]
     pub(super) fn hasten_probe<D>(&mut self, io: &Io<D>) {
-        if let Some(last) = self.outbox.in_flight.back().some() {
+        if let Some(last) = self.outbox.in_flight.back(&io.pool).some() {
             self.tcb.hasten_probe(io.pool.sent_at(last), io.now);
         }
     }
@@ -340,7 +347,7 @@ impl<C> Slot<C> {
         let again = self.outbox.queue.is_empty() || !self.tcb.window_is_open();
         self.tcb.probe_sent(again);
         if again {
-            let last = self.outbox.in_flight.back().some();
+            let last = self.outbox.in_flight.back(&io.pool).some();
             let last = last.and_then(|last| self.cut_to_segment(last, io));
             if self.tcb.fin_alone() {
                 // It has no frame: output sends it again.
@@ -358,26 +365,20 @@ impl<C> Slot<C> {
 
     /// Bytes between SND.UNA and SND.NXT that are not in the network.
     pub(super) fn left<D>(&self, io: &Io<D>) -> u32 {
-        let recovery = self.recovery.and_then(|index| io.recoveries.get(index));
+        let recovery = self.recovery(io);
         recovery.map_or(0, Recovery::left)
     }
 
     /// Bytes that the peer has beyond SND.UNA.
     pub(super) fn sacked<D>(&self, io: &Io<D>) -> u32 {
-        let recovery = self.recovery.and_then(|index| io.recoveries.get(index));
+        let recovery = self.recovery(io);
         recovery.map_or(0, |recovery| recovery.sacked)
     }
 
     /// New data was sent: a recovery in progress must know.
     pub(super) fn note_sent<D>(&mut self, bytes: u32, io: &mut Io<D>) {
-        if let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get_mut(index)) {
+        if let Some(recovery) = self.recovery_mut(io) {
             recovery.sent(bytes);
-        }
-    }
-
-    pub(super) fn keep<D>(&self, index: u32, recovery: Recovery, io: &mut Io<D>) {
-        if let Some(place) = io.recoveries.get_mut(index) {
-            *place = recovery;
         }
     }
 }

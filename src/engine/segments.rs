@@ -3,7 +3,7 @@
 use super::counters::Counter;
 use super::flow::{Flow, Hop};
 use super::io::Io;
-use super::slots::{Pending, Slot};
+use super::slots::{Has, Pending, Slot};
 use super::{Engine, Target};
 use crate::app::{App, Close};
 use crate::device::{Device, Frame, FrameQueue, FrameRef, Place, Pool};
@@ -40,7 +40,9 @@ impl<A: App, D: Device> Engine<A, D> {
     /// Where a flow is kept; `hash` is its own.
     pub(super) fn find_flow(&self, flow: &Flow, hash: u64) -> Option<Target> {
         let is_meant = |bits| match Target::from_bits(bits) {
-            Target::Connection(index) => self.slots.get(index).is_some_and(|s| s.flow == *flow),
+            Target::Connection(index) => {
+                self.slots.get(index).is_some_and(|slot| slot.is_of(flow, &self.io))
+            }
             Target::HalfOpen(index) => self.half_open.get(index).is_some_and(|h| h.flow == *flow),
             Target::TimeWait(index) => self.time_wait.get(index).is_some_and(|w| w.flow == *flow),
         };
@@ -66,7 +68,7 @@ impl<A: App, D: Device> Engine<A, D> {
             slot.predicted_arrives(frame, segment, hop, io);
             return self.list(index);
         }
-        let offer = io.offer(slot.flow.remote);
+        let offer = io.offer(slot.ends.is_v4());
         let before = slot.tcb.ecn.is_on().then(|| slot.before_marks(io));
         let mut space = None;
         let settings = slot.settings(io, &mut space);
@@ -100,7 +102,7 @@ impl<A: App, D: Device> Engine<A, D> {
             Some(event) => {
                 slot.pending |= Pending::DATA;
                 // Nothing of the stream lies behind its end.
-                slot.out_of_order.clear(&io.pool, Place::Received);
+                slot.drop_out_of_order(io);
                 if event == Event::Nothing { outcome.event } else { event }
             }
             None => outcome.event,
@@ -127,14 +129,25 @@ impl<A: App, D: Device> Engine<A, D> {
 }
 
 impl<C> Slot<C> {
+    /// The connection's addresses and ports.
+    #[inline]
+    pub(super) fn flow<D>(&self, io: &Io<D>) -> Flow {
+        io.far.flow(&self.ends)
+    }
+
+    /// Whether they are these.
+    #[inline]
+    pub(super) fn is_of<D>(&self, flow: &Flow, io: &Io<D>) -> bool {
+        io.far.is(&self.ends, flow)
+    }
+
     /// Whether the segment is the one that nearly every segment is: the next, on a connection where
     /// nothing is missing either way.
     #[inline]
     fn is_predicted<D: Device>(&self, segment: &Segment, io: &Io<D>) -> bool {
         self.tcb.is_usual()
             && self.tcb.predicts(segment)
-            && self.recovery.is_none()
-            && self.out_of_order.is_empty()
+            && !self.has.intersects(Has::UNUSUAL)
             && io.may_receive()
     }
 
@@ -210,8 +223,8 @@ impl<C> Slot<C> {
         };
         frame.advance(usize::from(segment.payload_start) + usize::from(skip));
         frame.truncate(usize::from(len));
-        let needs_no_frame = !self.out_of_order.is_empty()
-            || tail_for(&io.pool, &self.inbox.queue, frame.len()).is_some();
+        let waits = self.disorder(io).is_some_and(|disorder| !disorder.queue.is_empty());
+        let needs_no_frame = waits || tail_for(&io.pool, &self.inbox.queue, frame.len()).is_some();
         let fills = seq == self.tcb.rcv_nxt && needs_no_frame;
         if !io.may_receive() && !fills {
             // The last frames are for what frees others: the ACK counted, the payload comes again.
@@ -221,10 +234,10 @@ impl<C> Slot<C> {
         } else if seq == self.tcb.rcv_nxt {
             if skip > 0 {
                 // RFC 2883 section 4.2: a part of it came twice.
-                self.duplicate = Some((segment.seq, seq));
+                self.report_duplicate(segment.seq, seq, io);
                 self.tcb.ack_at_once();
             }
-            if !self.out_of_order.is_empty() {
+            if waits {
                 // RFC 5681 section 4.2: at once, when all or part of a hole is filled.
                 self.tcb.ack_at_once();
             }
@@ -233,7 +246,6 @@ impl<C> Slot<C> {
             self.join_out_of_order(io);
         } else {
             self.tcb.owe_duplicate_ack();
-            self.note_newest(seq);
             self.keep_out_of_order(frame, seq, io);
         }
     }
@@ -260,7 +272,7 @@ impl<C> Slot<C> {
             let is_text = segment.payload_len > 0 && !segment.flags.contains(Flags::SYN);
             let is_known = self.tcb.state != State::SynSent;
             if is_text && is_known && end.at_or_before(self.tcb.rcv_nxt) {
-                self.duplicate = Some((segment.seq, end));
+                self.report_duplicate(segment.seq, end, io);
             }
         }
         match outcome.answer {
@@ -278,7 +290,7 @@ impl<C> Slot<C> {
             }
             Answer::Reset { seq } => {
                 if io.may_reply() {
-                    io.send_reset(&self.flow, self.hop, seq, None, self.plain_options(io));
+                    io.send_reset(&self.flow(io), self.hop, seq, None, self.plain_options(io));
                 }
             }
         }
@@ -296,7 +308,7 @@ impl<C> Slot<C> {
 
 /// The frame of the last unread bytes, if a payload of this length is short and fits behind them.
 fn tail_for(pool: &Pool, queue: &FrameQueue, len: usize) -> Option<FrameRef> {
-    let tail = queue.back().some()?;
+    let tail = queue.back(pool).some()?;
     (len <= COALESCE_BYTES && pool.queued_tailroom(tail) >= len as u32).then_some(tail)
 }
 

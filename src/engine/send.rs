@@ -3,11 +3,11 @@
 
 use super::counters::Counter;
 use super::io::{Fields, Io};
-use super::slots::Slot;
+use super::slots::{Has, Slot};
 use crate::app::split_frame;
 use crate::device::{Class, Device, FrameRef, Marks, Place};
 use crate::tcp::output::{Next, Unsent};
-use crate::tcp::{Facts, LocalOffer, State};
+use crate::tcp::{Facts, LocalOffer, Recovery, State};
 use crate::time::Tick;
 use crate::wire::Seq;
 use crate::wire::tcp::{Flags, Options};
@@ -35,30 +35,30 @@ impl<C> Slot<C> {
     fn send_usual<D: Device>(&mut self, io: &mut Io<D>) -> bool {
         let usual = self.tcb.is_usual()
             && !self.outbox.queue.is_empty()
-            && self.recovery.is_none()
-            && !self.has_blocks()
+            && !self.has.intersects(Has::UNUSUAL)
             && io.settings.config.no_delay;
         if !usual {
             return false;
         }
         self.restart_if_idle(io);
+        let flow = self.flow(io);
         while let Some(at) = self.outbox.queue.front().some() {
             let len = io.pool.queued_len(at);
             if !self.tcb.has_room_for(len) || io.pool.is_posted(at) || io.device.room() == 0 {
                 return false;
             }
             let mut flags = Flags::ACK;
-            flags.set(Flags::PSH, at == self.outbox.queue.back());
+            flags.set(Flags::PSH, io.pool.next(at) == FrameRef::NONE);
             let next = Next { seq: self.tcb.snd_nxt, len, flags, again: false };
             let fields = self.plain_fields(next.seq, flags, io);
             let Some(mut frame) = self.outbox.queue.pop_front(&io.pool, SENDING) else { break };
-            if !io.send(&mut frame, &self.flow, self.hop, &fields) {
+            if !io.send(&mut frame, &flow, self.hop, &fields) {
                 self.outbox.queue.insert_after(&io.pool, FrameRef::NONE, frame, SENDING);
                 return false;
             }
             let at = self.outbox.in_flight.push_back(&io.pool, frame, SENDING);
             io.pool.note_sent(at, next.seq.0, io.now.micros32());
-            self.advertised(&fields);
+            self.advertised(&fields, io);
             self.tcb.sent(&next, io.now);
             io.counters.add(Counter::BytesSent, u64::from(len));
         }
@@ -111,7 +111,10 @@ impl<C> Slot<C> {
         let first = self.outbox.queue.front().some().map_or(0, |at| io.pool.queued_len(at));
         // Longer ones are from before the path was known.
         let first = first.min(u32::from(self.tcb.snd_mss));
-        let unsent = Unsent { bytes: self.outbox.queue.bytes(), first, left: self.left(io) };
+        let recovery = self.recovery(io);
+        let left = recovery.map_or(0, Recovery::left);
+        let cwnd = self.tcb.cwnd(recovery);
+        let unsent = Unsent { bytes: self.outbox.queue.bytes(), first, left, cwnd };
         let mut space = None;
         let settings = self.settings(io, &mut space);
         self.tcb.next_segment(unsent, settings)
@@ -125,13 +128,13 @@ impl<C> Slot<C> {
             self.mark_data(next, &mut fields);
         }
         if next.len == 0 {
-            if !io.send_control(&self.flow, self.hop, &fields, &[]) {
+            if !io.send_control(&self.flow(io), self.hop, &fields, &[]) {
                 return false;
             }
         } else if !self.transmit_front(next, &fields, io) {
             return false;
         }
-        self.advertised(&fields);
+        self.advertised(&fields, io);
         self.told(&fields, io);
         self.tcb.sent(next, io.now);
         if self.tcb.ecn.is_on() {
@@ -148,6 +151,7 @@ impl<C> Slot<C> {
 
     /// Moves the front of the send queue to the queue of what is in flight.
     fn transmit_front<D: Device>(&mut self, next: &Next, fields: &Fields, io: &mut Io<D>) -> bool {
+        let flow = self.flow(io);
         let queue = &mut self.outbox.queue;
         let front = queue.front();
         // Sent before, and the device has not even finished that.
@@ -169,7 +173,7 @@ impl<C> Slot<C> {
             }
         }
         let Some(mut frame) = queue.pop_front(&io.pool, SENDING) else { return false };
-        let sent = io.send(&mut frame, &self.flow, self.hop, fields);
+        let sent = io.send(&mut frame, &flow, self.hop, fields);
         if sent {
             let at = self.outbox.in_flight.push_back(&io.pool, frame, SENDING);
             io.pool.note_sent(at, next.seq.0, io.now.micros32());
@@ -222,9 +226,9 @@ impl<C> Slot<C> {
     /// An ACK, a keep-alive or a probe: no sequence number of its own.
     pub(super) fn send_ack<D: Device>(&mut self, seq: Seq, payload: &[u8], io: &mut Io<D>) -> bool {
         let fields = self.fields(seq, Flags::ACK, payload.len(), io);
-        let sent = io.send_control(&self.flow, self.hop, &fields, payload);
+        let sent = io.send_control(&self.flow(io), self.hop, &fields, payload);
         if sent {
-            self.advertised(&fields);
+            self.advertised(&fields, io);
             self.told(&fields, io);
             if self.tcb.ecn.is_on() {
                 self.told_marks(&fields, payload.is_empty(), io);
@@ -261,7 +265,7 @@ impl<C> Slot<C> {
             return;
         }
         let (seq, ack) = (self.tcb.bare_seq(), Some(self.tcb.rcv_nxt));
-        io.send_reset(&self.flow, self.hop, seq, ack, self.plain_options(io));
+        io.send_reset(&self.flow(io), self.hop, seq, ack, self.plain_options(io));
     }
 
     /// The header of a segment that carries so many bytes.
@@ -274,7 +278,7 @@ impl<C> Slot<C> {
     ) -> Fields {
         let buffer = io.settings.config.receive_buffer;
         if flags.contains(Flags::SYN) {
-            let offer = io.offer(self.flow.remote);
+            let offer = io.offer(self.ends.is_v4());
             return Fields {
                 seq,
                 ack: if flags.contains(Flags::ACK) { self.tcb.rcv_nxt } else { Seq(0) },
@@ -287,8 +291,8 @@ impl<C> Slot<C> {
             };
         }
         let mut fields = self.plain_fields(seq, flags, io);
-        if self.has_blocks() {
-            let sack = self.blocks(&io.pool, fields.options.timestamps.is_some());
+        if let Some(disorder) = self.disorder(io).filter(|_| self.has_blocks()) {
+            let sack = disorder.blocks(&io.pool, fields.options.timestamps.is_some());
             let with = Options { sack, ..fields.options };
             // Options count (RFC 6691): a full segment with blocks is one that the link refuses.
             let longer = with.emitted_len() - fields.options.emitted_len();
@@ -317,7 +321,7 @@ impl<C> Slot<C> {
 
     /// Whether there is something to report that an ACK number can't say.
     fn has_blocks(&self) -> bool {
-        self.tcb.has(Facts::SACK) && (self.duplicate.is_some() || !self.out_of_order.is_empty())
+        self.tcb.has(Facts::SACK) && self.has.contains(Has::DISORDER)
     }
 
     /// The options of every segment after the handshake.
@@ -345,12 +349,14 @@ impl<C> Slot<C> {
     }
 
     #[inline]
-    pub(super) fn advertised(&mut self, fields: &Fields) {
+    pub(super) fn advertised<D>(&mut self, fields: &Fields, io: &mut Io<D>) {
         if fields.flags.contains(Flags::ACK) {
             let syn = fields.flags.contains(Flags::SYN);
             let scale = if syn { 0 } else { self.tcb.rcv_scale };
             self.tcb.advertised(u32::from(fields.window) << scale);
-            self.duplicate = None;
+            if self.has.contains(Has::DISORDER) {
+                self.duplicate_reported(io);
+            }
         }
     }
 }

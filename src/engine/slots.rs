@@ -2,13 +2,12 @@
 
 use bitflags::bitflags;
 
-use super::flow::{Flow, Hop};
+use super::ends::Ends;
+use super::flow::Hop;
 use super::slab::Handle;
-use crate::app::{Close, ConnId, CoreId, Inbox, Outbox, Role};
-use crate::device::FrameQueue;
+use crate::app::{Close, ConnId, CoreId, Inbox, Outbox};
 use crate::tcp::Tcb;
 use crate::time::Tick;
-use crate::wire::Seq;
 
 bitflags! {
     /// What a connection waits for in this turn.
@@ -43,45 +42,64 @@ bitflags! {
     }
 }
 
+bitflags! {
+    /// What a connection has beside its slot, told without looking there.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Has: u8 {
+        /// Segments of ours are missing, or may have been.
+        const RECOVERY = 1;
+        /// Something came beyond a hole, or twice.
+        const DISORDER = 1 << 1;
+        /// It is one that we opened.
+        const CONNECTED = 1 << 2;
+        /// What keeps a connection off the short way.
+        const UNUSUAL = Has::RECOVERY.bits() | Has::DISORDER.bits();
+    }
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Slot<C> {
     pub(crate) tcb: Tcb,
-    pub(crate) flow: Flow,
+    pub(crate) ends: Ends,
     pub(crate) hop: Hop,
     pub(crate) inbox: Inbox,
     pub(crate) outbox: Outbox,
-    /// Received beyond a hole, by sequence number, without overlaps.
-    pub(crate) out_of_order: FrameQueue,
-    /// Frames in it.
-    pub(crate) out_of_order_frames: u16,
-    /// Where the last segments out of order began, the latest first: their blocks are reported in
-    /// this order (RFC 2018 section 4).
-    pub(crate) newest: [Seq; 3],
-    /// A duplicate to be reported with the next ACK (RFC 2883).
-    pub(crate) duplicate: Option<(Seq, Seq)>,
-    /// Index of the recovery state, while segments of ours are missing.
-    pub(crate) recovery: Option<u32>,
-    /// How much of the congestion window is used, while it is a large one.
-    pub(crate) validation: Option<Handle>,
+    /// The row of what few connections have.
+    pub(crate) rare: Option<Handle>,
+    /// What of that makes a connection unusual.
+    pub(crate) has: Has,
     pub(crate) pending: Pending,
     /// When the wheel will look at the connection: perhaps earlier than anything is due.
     pub(crate) armed_at: Tick,
     /// The application's timer.
     pub(crate) timer_at: Tick,
     pub(crate) id: ConnId,
-    pub(crate) role: Role,
     /// Set when the connection is over and `on_close` is due.
     pub(crate) over: Option<Close>,
     /// The application's state, from `on_open` on.
     pub(crate) app: Option<C>,
 }
 
+/// A place for a slot: as large as the slot, whose fields leave room to say which of the two it is.
 #[derive(Debug)]
-struct Entry<C> {
-    generation: u32,
-    next_free: u32,
-    slot: Option<Slot<C>>,
+#[expect(clippy::large_enum_variant, reason = "all places are as large as a slot")]
+enum Entry<C> {
+    /// The generation of its next connection, and the next free place.
+    Free {
+        generation: u32,
+        next: u32,
+    },
+    Used(Slot<C>),
+}
+
+impl<C> Entry<C> {
+    fn slot(&self) -> Option<&Slot<C>> {
+        match self {
+            Entry::Used(slot) => Some(slot),
+            Entry::Free { .. } => None,
+        }
+    }
 }
 
 /// All slots of a core. Memory is reserved at the start and touched as connections need it.
@@ -123,12 +141,13 @@ impl<C> Slots<C> {
         }
         if self.free_head == NONE {
             self.free_head = self.entries.len() as u32;
-            self.entries.push(Entry { generation: 0, next_free: NONE, slot: None });
+            self.entries.push(Entry::Free { generation: 0, next: NONE });
         }
         let index = self.free_head;
         let entry = &mut self.entries[index as usize];
-        self.free_head = entry.next_free;
-        entry.slot = Some(make(ConnId::new(self.core, index, entry.generation)));
+        let Entry::Free { generation, next } = *entry else { return None };
+        self.free_head = next;
+        *entry = Entry::Used(make(ConnId::new(self.core, index, generation)));
         self.used += 1;
         Some(index)
     }
@@ -139,9 +158,10 @@ impl<C> Slots<C> {
     /// If the slot is free.
     pub(crate) fn remove(&mut self, index: u32) -> Slot<C> {
         let entry = &mut self.entries[index as usize];
-        let slot = entry.slot.take().expect("a slot that is used");
-        entry.generation = (entry.generation + 1) & ConnId::GENERATION_MASK;
-        entry.next_free = self.free_head;
+        let used = entry.slot().expect("a slot that is used");
+        let generation = (used.id.generation() + 1) & ConnId::GENERATION_MASK;
+        let free = Entry::Free { generation, next: self.free_head };
+        let Entry::Used(slot) = core::mem::replace(entry, free) else { unreachable!() };
         self.free_head = index;
         self.used -= 1;
         slot
@@ -153,12 +173,15 @@ impl<C> Slots<C> {
     /// If the slot is free: whoever had the index kept it too long.
     #[inline]
     pub(crate) fn at(&mut self, index: u32) -> &mut Slot<C> {
-        self.entries[index as usize].slot.as_mut().expect("a slot that is used")
+        match &mut self.entries[index as usize] {
+            Entry::Used(slot) => slot,
+            Entry::Free { .. } => panic!("a slot that is used"),
+        }
     }
 
     /// The connection in a slot, if it is used.
     pub(crate) fn get(&self, index: u32) -> Option<&Slot<C>> {
-        self.entries.get(index as usize)?.slot.as_ref()
+        self.entries.get(index as usize)?.slot()
     }
 
     /// The index of the connection with this name, if it still lives.
@@ -169,7 +192,7 @@ impl<C> Slots<C> {
 
     /// Indices of all used slots, in no order that means anything.
     pub(crate) fn indices(&self) -> impl Iterator<Item = u32> + '_ {
-        let used = self.entries.iter().enumerate().filter(|(_, entry)| entry.slot.is_some());
+        let used = self.entries.iter().enumerate().filter(|(_, entry)| entry.slot().is_some());
         used.map(|(index, _)| index as u32)
     }
 
@@ -185,30 +208,31 @@ impl<C> Slots<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::demux::Demux;
+    use crate::engine::ends::FarAddresses;
+    use crate::engine::flow::Flow;
+    use crate::engine::wheel::Wheel;
     use crate::tcp::{LocalOffer, Settings, TcpConfig};
     use crate::time::Instant;
-    use crate::wire::Addr;
+    use crate::wire::{Addr, Seq};
 
     fn slot(id: ConnId) -> Slot<u8> {
         let settings = Settings::new(TcpConfig::default());
         let offer = LocalOffer::new(&settings.config, 1_500, true);
+        let remote = Addr::UNSPECIFIED_V4;
+        let flow = Flow { remote, remote_port: 1, local_port: 2, local: 0 };
         Slot {
             tcb: Tcb::connect(Seq(0), 0, &offer, &settings, Instant::ZERO),
-            flow: Flow { remote: Addr::UNSPECIFIED_V4, remote_port: 1, local_port: 2, local: 0 },
+            ends: FarAddresses::new(0).keep(&flow).expect("IPv4"),
             hop: Hop::to([0; 6]),
             inbox: Inbox::new(),
             outbox: Outbox::new(1_460),
-            out_of_order: FrameQueue::new(),
-            newest: [Seq(0); 3],
-            out_of_order_frames: 0,
-            duplicate: None,
-            recovery: None,
-            validation: None,
+            rare: None,
+            has: Has::empty(),
             pending: Pending::default(),
             armed_at: Tick(0),
             timer_at: Tick(0),
             id,
-            role: Role::Accepted,
             over: None,
             app: None,
         }
@@ -226,6 +250,19 @@ mod tests {
         assert_eq!(again, first);
         assert_ne!(slots.at(again).id, id);
         assert_eq!(slots.find(id), None);
+    }
+
+    #[test]
+    fn an_idle_ipv4_connection_takes_less_than_280_bytes_all_in() {
+        let slot = size_of::<Entry<()>>();
+        let all = slot + Wheel::BYTES_EACH + Demux::BYTES_EACH;
+        assert!(all < 280, "{all}, {slot} of them for the slot");
+    }
+
+    #[test]
+    fn a_place_takes_no_more_than_its_slot() {
+        assert_eq!(size_of::<Entry<()>>(), size_of::<Slot<()>>());
+        assert!(size_of::<Entry<()>>() <= 256, "{}", size_of::<Entry<()>>());
     }
 
     #[test]

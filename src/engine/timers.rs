@@ -106,13 +106,13 @@ impl<C> Slot<C> {
     }
 }
 
-/// Arms the wheel for the connection's earliest deadline, or until when it is `held`. A wheel armed
+/// Arms the wheel for the connection's earliest deadline, or for `other` than the connection's own. A wheel armed
 /// too early is left alone: it finds nothing due, and is armed anew. Most deadlines are moved away
 /// many times before they are due.
-pub(super) fn schedule<C>(slot: &mut Slot<C>, index: u32, held: Option<Tick>, wheel: &mut Wheel) {
+pub(super) fn schedule<C>(slot: &mut Slot<C>, index: u32, other: Option<Tick>, wheel: &mut Wheel) {
     let mut first = slot.tcb.next_deadline();
-    if let Some(held) = held {
-        first = Some(first.map_or(held, |at| at.min(held)));
+    if let Some(other) = other {
+        first = Some(first.map_or(other, |at| at.min(other)));
     }
     if slot.pending.contains(Pending::APP_TIMER) {
         first = Some(first.map_or(slot.timer_at, |at| at.min(slot.timer_at)));

@@ -153,7 +153,7 @@ impl<A: App, D: Device> Engine<A, D> {
             (Body::Tcp(segment), Arrived::Segment) => {
                 self.io.counters.inc(Counter::SegmentsReceived);
                 let (flow, hop) = (&arrival.flow, Hop::back(&arrival.parsed.link));
-                if self.slots.get(arrival.first).is_some_and(|slot| slot.flow == *flow) {
+                if self.slots.get(arrival.first).is_some_and(|slot| slot.is_of(flow, &self.io)) {
                     return self.connection_arrives(arrival.first, frame, segment, hop);
                 }
                 self.segment_arrives(frame, segment, flow, hop, arrival.hash);

@@ -30,11 +30,11 @@ impl<C> Slot<C> {
         let front = self.outbox.in_flight.front();
         let sack = self.lose_overdue(io);
         let doubtful = sack || forward || self.tcb.has(Facts::TIMESTAMPS);
-        if self.recovery.is_none() && doubtful && front.some().is_some() {
-            self.recovery = io.recoveries.insert(Recovery::default());
+        if doubtful && front.some().is_some() {
+            self.need_recovery(io);
         }
-        let recovery = self.recovery.and_then(|index| io.recoveries.get_mut(index));
-        let Some(recovery) = recovery.filter(|_| front.some().is_some()) else {
+        let recovery = self.recovery(io).filter(|_| front.some().is_some());
+        let Some(mut recovery) = recovery.copied() else {
             return self.go_back(false, io);
         };
         let mut episode = match recovery.episode {
@@ -45,6 +45,7 @@ impl<C> Slot<C> {
         episode.try_forward(forward.then_some(end));
         recovery.episode = Some(episode);
         recovery.resend = sack || forward;
+        self.keep(recovery, io);
         if !recovery.resend {
             self.go_back(false, io);
         }
@@ -64,7 +65,7 @@ impl<C> Slot<C> {
 
     /// Sends again what is lost, or what F-RTO wants sent instead.
     pub(super) fn repair<D: Device>(&mut self, io: &mut Io<D>) -> Sent {
-        let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get(index)) else {
+        let Some(recovery) = self.recovery(io) else {
             return Sent::All;
         };
         let allowance = recovery.episode.and_then(|episode| episode.allowance());
@@ -85,7 +86,7 @@ impl<C> Slot<C> {
 
     /// Whether F-RTO waits for an ACK: until then nothing else goes.
     pub(super) fn is_held<D>(&self, io: &Io<D>) -> bool {
-        let recovery = self.recovery.and_then(|index| io.recoveries.get(index));
+        let recovery = self.recovery(io);
         recovery.and_then(|recovery| recovery.episode?.allowance()).is_some()
     }
 
@@ -98,7 +99,7 @@ impl<C> Slot<C> {
         {
             return false;
         }
-        if let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get_mut(index)) {
+        if let Some(recovery) = self.recovery_mut(io) {
             recovery.resend = false;
         }
         true
@@ -118,17 +119,16 @@ impl<C> Slot<C> {
             sent += 1;
         }
         self.tcb.facts -= Facts::OVERRIDE;
-        let Some(index) = self.recovery else { return Sent::All };
-        let Some(mut recovery) = io.recoveries.get(index).copied() else { return Sent::All };
+        let Some(mut recovery) = self.recovery(io).copied() else { return Sent::All };
         if sent > 0 {
             if let Some(episode) = &mut recovery.episode {
                 episode.went_forward();
             }
-            self.keep(index, recovery, io);
+            self.keep(recovery, io);
             return Sent::All;
         }
         self.send_old(&mut recovery, io);
-        self.keep(index, recovery, io);
+        self.keep(recovery, io);
         if self.tcb.has(Facts::SACK) { self.send_lost(io) } else { Sent::All }
     }
 
@@ -155,26 +155,23 @@ impl<C> Slot<C> {
     ) {
         let advanced = outcome.acked > 0;
         if outcome.retransmit && !advanced && self.tcb.has(Facts::TIMESTAMPS) {
-            if self.recovery.is_none() {
-                self.recovery = io.recoveries.insert(Recovery::default());
-            }
-            if let Some(recovery) = self.recovery.and_then(|index| io.recoveries.get_mut(index)) {
-                recovery.episode = Some(Episode::new(Cause::Loss, &self.tcb));
+            let episode = Episode::new(Cause::Loss, &self.tcb);
+            if let Some(recovery) = self.need_recovery(io) {
+                recovery.episode = Some(episode);
             }
             return;
         }
-        let Some(index) = self.recovery else { return };
-        let Some(mut recovery) = io.recoveries.get(index).copied() else { return };
+        let Some(mut recovery) = self.recovery(io).copied() else { return };
         let progress = Progress { advanced, delivered: advanced, duplicate: outcome.duplicate };
         self.judge(segment, progress, &mut recovery, io);
         let una = self.tcb.snd_una;
         recovery.episode = recovery.episode.filter(|episode| !episode.is_settled(una));
-        self.keep_or_drop(index, recovery, io);
+        self.keep_or_drop(recovery, io);
     }
 
     /// Congestion was reported: whatever the last reduction was for, it was no mistake.
     pub(super) fn reduction_stands<D>(&mut self, io: &mut Io<D>) {
-        let recovery = self.recovery.and_then(|index| io.recoveries.get_mut(index));
+        let recovery = self.recovery_mut(io);
         if let Some(episode) = recovery.and_then(|recovery| recovery.episode.as_mut()) {
             episode.stands();
         }
@@ -259,7 +256,7 @@ impl<C> Slot<C> {
     /// A segment was sent again.
     pub(super) fn note_resent<D>(&mut self, fields: &Fields, len: u32, io: &mut Io<D>) {
         io.counters.inc(Counter::Retransmissions);
-        let recovery = self.recovery.and_then(|index| io.recoveries.get_mut(index));
+        let recovery = self.recovery_mut(io);
         if let Some(episode) = recovery.and_then(|recovery| recovery.episode.as_mut()) {
             let timestamp = fields.options.timestamps.map(|timestamps| timestamps.value);
             episode.resent(fields.seq + len, len, timestamp);

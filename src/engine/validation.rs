@@ -4,7 +4,6 @@
 //! the others lies in a table, so that quiet connections don't carry it.
 
 use super::io::Io;
-use super::slab::Handle;
 use super::slots::Slot;
 use crate::tcp::congestion::{Algorithm, CongestionControl, initial_window};
 use crate::tcp::validation::Validation;
@@ -13,7 +12,7 @@ impl<C> Slot<C> {
     /// New bytes were acknowledged: so much of the window is used.
     #[inline]
     pub(super) fn note_use<D>(&mut self, acked: u32, io: &mut Io<D>) {
-        if self.validation.is_some() || self.tcb.cwnd_is_large() {
+        if self.rare.is_some() || self.tcb.cwnd_is_large() {
             self.note_use_of_large(acked, io);
         }
     }
@@ -21,13 +20,9 @@ impl<C> Slot<C> {
     fn note_use_of_large<D>(&mut self, acked: u32, io: &mut Io<D>) {
         if !self.tcb.cwnd_is_large() || self.tcb.congestion.algorithm() == Algorithm::Bbr {
             // BBR's window follows from what was delivered lately, and needs no other validation.
-            return self.forget_validation(io);
+            return self.drop_validation(io);
         }
-        if self.validation.is_none() {
-            let index = io.validations.insert(Validation::new(io.now));
-            self.validation = index.and_then(Handle::new);
-        }
-        let Some(validation) = entry(self.validation, io) else { return };
+        let Some(validation) = self.need_validation(io) else { return };
         let mut state = *validation;
         let srtt = self.tcb.rtt.srtt().unwrap_or_default();
         state.on_ack(acked, self.tcb.congestion.cwnd(), io.now, srtt);
@@ -45,7 +40,7 @@ impl<C> Slot<C> {
     }
 
     fn restart<D>(&mut self, io: &mut Io<D>) {
-        match entry(self.validation, io) {
+        match self.validation_mut(io) {
             Some(validation) => {
                 let mut state = *validation;
                 self.decay(&mut state, io);
@@ -69,7 +64,7 @@ impl<C> Slot<C> {
     /// A loss was found with so much in flight: what the reaction must start from (RFC 7661 section
     /// 4.4.2). The measure begins anew.
     pub(super) fn used_window<D>(&mut self, in_flight: u32, io: &mut Io<D>) -> u32 {
-        let Some(validation) = entry(self.validation, io) else { return in_flight };
+        let Some(validation) = self.validation_mut(io) else { return in_flight };
         let cwnd = self.tcb.congestion.cwnd();
         let validated = validation.is_validated(cwnd);
         let used = validation.used_window(in_flight).min(cwnd.max(in_flight));
@@ -80,24 +75,14 @@ impl<C> Slot<C> {
     /// Congestion was answered.
     pub(super) fn validate_anew<D>(&mut self, io: &mut Io<D>) {
         let now = io.now;
-        if let Some(validation) = entry(self.validation, io) {
+        if let Some(validation) = self.validation_mut(io) {
             validation.on_congestion(now);
         }
     }
 
-    pub(super) fn forget_validation<D>(&mut self, io: &mut Io<D>) {
-        if let Some(handle) = self.validation.take() {
-            io.validations.remove(handle.index());
-        }
-    }
-
     fn keep_validation<D>(&self, state: Validation, io: &mut Io<D>) {
-        if let Some(validation) = entry(self.validation, io) {
+        if let Some(validation) = self.validation_mut(io) {
             *validation = state;
         }
     }
-}
-
-fn entry<D>(handle: Option<Handle>, io: &mut Io<D>) -> Option<&mut Validation> {
-    io.validations.get_mut(handle?.index())
 }

@@ -78,6 +78,10 @@ pub(crate) struct Wheel {
 }
 
 impl Wheel {
+    /// Memory for each timer.
+    #[cfg(test)]
+    pub(crate) const BYTES_EACH: usize = size_of::<Node>();
+
     /// A wheel for ids below `capacity`. Reserves 12 bytes for each; touches them as they are used.
     ///
     /// # Panics

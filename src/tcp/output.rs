@@ -1,6 +1,7 @@
 //! What to send next: RFC 9293 section 3.8.6.2.1 (silly window), 3.7.4 (Nagle), RFC 5681 (cwnd).
 
 use super::congestion::CongestionControl;
+use super::recovery::Recovery;
 use super::settings::Settings;
 use super::tcb::{Facts, State, Tcb};
 use crate::time::Instant;
@@ -19,6 +20,8 @@ pub(crate) struct Unsent {
     pub(crate) first: u32,
     /// Bytes between SND.UNA and SND.NXT that have left the network: SACKed or lost.
     pub(crate) left: u32,
+    /// The congestion window in force.
+    pub(crate) cwnd: u32,
 }
 
 /// The next segment with a sequence number of its own.
@@ -65,14 +68,13 @@ impl Tcb {
         due.then_some(Next { seq: self.snd_nxt, len: 0, flags, again })
     }
 
-    /// The congestion window in force.
-    pub(crate) fn cwnd(&self) -> u32 {
+    /// The congestion window in force; `recovery` is what is kept while segments are missing.
+    pub(crate) fn cwnd(&self, recovery: Option<&Recovery>) -> u32 {
         // What wants samples has a window of its own in a recovery too.
-        let recovery = self.facts.contains(Facts::RECOVERY | Facts::SACK);
-        if recovery && !self.has(Facts::SAMPLED) {
-            self.recovery_cwnd
-        } else {
-            self.congestion.cwnd()
+        let reduced = self.facts.contains(Facts::RECOVERY | Facts::SACK);
+        match recovery {
+            Some(recovery) if reduced && !self.has(Facts::SAMPLED) => recovery.cwnd,
+            _ => self.congestion.cwnd(),
         }
     }
 
@@ -114,7 +116,7 @@ impl Tcb {
         let window = self.snd_wnd.saturating_sub(in_flight);
         let pipe = in_flight.saturating_sub(unsent.left);
         let full = u32::from(self.snd_mss);
-        let cwnd = (self.cwnd() + self.limited_transmit()).saturating_sub(pipe);
+        let cwnd = (unsent.cwnd + self.limited_transmit()).saturating_sub(pipe);
         if cwnd < unsent.first && pipe > 0 && !self.has(Facts::OVERRIDE) {
             self.limited_by_cwnd();
             return None;

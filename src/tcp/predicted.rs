@@ -121,7 +121,7 @@ mod tests {
             (tcb.snd_nxt, tcb.snd_max) = (Seq(una) + flight, Seq(una) + flight);
             (tcb.rcv_nxt, tcb.rcv_adv) = (Seq(nxt), Seq(nxt) + rcv_wnd);
             tcb.last_ack_sent = Seq(nxt) - unacknowledged;
-            (tcb.snd_wl1, tcb.snd_wl2) = (Seq(nxt) - 1, Seq(una));
+            tcb.snd_wl1 = Seq(nxt) - 1;
             (tcb.snd_wnd, tcb.max_wnd) = (window, window);
             tcb.recover = Seq(una) - 1;
             tcb.ts_recent = nxt / 2;

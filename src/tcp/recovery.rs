@@ -8,7 +8,8 @@ use super::prr::Prr;
 use super::rack::{Loss, Rack, Sent, Situation};
 use super::tcb::{Facts, Tcb};
 use super::undo::{Cause, Episode};
-use crate::time::Instant;
+use crate::time::{Instant, Tick};
+use crate::wire::Seq;
 
 /// Microseconds of a smoothed round trip that is not known yet.
 const NO_RTT_US: u32 = 1_000_000;
@@ -34,6 +35,12 @@ pub(crate) struct Recovery {
     pub(crate) resend: bool,
     /// The last reduction of the window, as long as it may prove to have been a mistake.
     pub(crate) episode: Option<Episode>,
+    /// The congestion window while a fast recovery lasts (RFC 9937).
+    pub(super) cwnd: u32,
+    /// When a segment that something overtook counts as lost.
+    pub(crate) reorder_at: Tick,
+    /// RACK.dsack_round: duplicates reported before this is acknowledged count once.
+    dsack_round: Option<Seq>,
 }
 
 impl Recovery {
@@ -54,14 +61,29 @@ impl Recovery {
 
     /// Nothing is missing any more: keeps only what may still prove a mistake.
     pub(crate) fn rest(&mut self) {
-        *self = Recovery { episode: self.episode, ..Recovery::default() };
+        let Recovery { episode, dsack_round, .. } = *self;
+        *self = Recovery { episode, dsack_round, ..Recovery::default() };
     }
 
     /// Nothing was lost: what counted as lost is in flight again, and late. The marks are the
     /// caller's.
     pub(crate) fn take_back(&mut self) {
-        let (sacked, sacked_segments) = (self.sacked, self.sacked_segments);
-        *self = Recovery { sacked, sacked_segments, ..Recovery::default() };
+        let Recovery { sacked, sacked_segments, reorder_at, dsack_round, .. } = *self;
+        let nothing = Recovery::default();
+        *self = Recovery { sacked, sacked_segments, reorder_at, dsack_round, ..nothing };
+    }
+
+    /// The peer reports that something of ours came twice (RFC 2883): nothing was lost.
+    pub(crate) fn duplicate_reported(&mut self, tcb: &mut Tcb) {
+        if !self.counts_duplicates(tcb) {
+            self.dsack_round = Some(tcb.snd_max);
+            tcb.reordering.on_dsack();
+        }
+    }
+
+    /// A duplicate was reported in this round trip.
+    pub(crate) fn counts_duplicates(&self, tcb: &Tcb) -> bool {
+        self.dsack_round.is_some_and(|round| tcb.snd_una.before(round))
     }
 
     /// A segment has arrived.
@@ -148,7 +170,7 @@ impl Recovery {
             let by_timer = self.newly_lost && self.delivered == 0;
             let least = if self.begun || by_timer { u32::from(tcb.snd_mss) } else { 0 };
             let count = prr.on_ack(self.delivered, pipe, safe).max(least);
-            tcb.recovery_cwnd = pipe.saturating_add(count);
+            self.cwnd = pipe.saturating_add(count);
         }
         (self.delivered, self.newly_lost, self.begun) = (0, false, false);
     }

@@ -64,7 +64,10 @@ impl Default for RtoLimits {
 }
 
 /// A connection's estimate of its round-trip time, and the time-out that follows from it.
+///
+/// Packed: 13 bytes, and none lost to alignment where it lies among others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(Rust, packed)]
 pub struct RttEstimator {
     /// SRTT in eighths of a microsecond; zero: no sample yet.
     srtt_8: u32,
@@ -198,8 +201,8 @@ mod tests {
     }
 
     #[test]
-    fn the_estimator_takes_sixteen_bytes() {
-        assert_eq!(size_of::<RttEstimator>(), 16);
+    fn the_estimator_takes_thirteen_bytes() {
+        assert_eq!(size_of::<RttEstimator>(), 13);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::negotiate::{Agreed, LocalOffer};
 use super::outcome::{Answer, Drop, Event, Outcome};
 use super::settings::Settings;
-use super::tcb::{Facts, State, Tcb};
+use super::tcb::{Age, Facts, State, Tcb};
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, Segment};
 
@@ -62,7 +62,6 @@ impl Tcb {
     pub(super) fn acknowledge_syn(&mut self, segment: &Segment, settings: &Settings, now: Instant) {
         self.snd_una = segment.ack;
         self.snd_nxt = self.snd_nxt.max(self.snd_una);
-        self.snd_wl2 = segment.ack;
         self.state = State::Established;
         self.facts -= Facts::RETRANSMIT_ARMED;
         if self.has(Facts::TIMING) {
@@ -81,7 +80,7 @@ impl Tcb {
     fn take_timestamp_of_syn(&mut self, segment: &Segment, now: Instant) {
         if let Some(timestamps) = segment.options.timestamps {
             self.ts_recent = timestamps.value;
-            self.ts_recent_at = now.tick();
+            self.ts_recent_at = Age::at(now);
             self.facts |= Facts::TS_RECENT;
         }
     }

@@ -4,14 +4,14 @@ use super::congestion::CongestionControl;
 use super::negotiate::LocalOffer;
 use super::outcome::{Answer, Drop, Event, Outcome};
 use super::settings::Settings;
-use super::tcb::{Facts, State, Tcb};
+use super::tcb::{Age, Facts, State, Tcb};
 use crate::time::{Instant, Tick};
 use crate::wire::Seq;
 use crate::wire::tcp::{Flags, Segment};
 
 /// A timestamp this old no longer protects anything: 24 days (RFC 7323 section 5.5); our tick wraps
 /// earlier, so it is given up after a day and a half.
-const TS_RECENT_LIFETIME: u32 = Tick::MAX_AHEAD;
+const TS_RECENT_LIFETIME: u16 = (Tick::MAX_AHEAD / Age::UNIT) as u16;
 /// A round trip by timestamps is no longer than this: 4 minutes.
 const MAX_ECHO_MS: u32 = 240_000;
 /// Duplicate ACKs that mean a loss (RFC 5681 section 3.2).
@@ -99,7 +99,7 @@ impl Tcb {
                 // RFC 7323 section 3.2: without the option it is not of this connection.
                 return Err(Outcome::dropped(Drop::Paws, Answer::Nothing));
             };
-            let fresh = self.ts_recent_at.until(now.tick()) < TS_RECENT_LIFETIME;
+            let fresh = self.ts_recent_at.units(now) < TS_RECENT_LIFETIME;
             let old = Seq(timestamps.value).before(Seq(self.ts_recent));
             if self.has(Facts::TS_RECENT) && fresh && old {
                 return Err(Outcome::dropped(Drop::Paws, Answer::Ack));
@@ -179,9 +179,8 @@ impl Tcb {
         } else if ack == self.snd_una && !self.has(Facts::SACK) && self.is_duplicate_ack(segment) {
             self.duplicate_ack(outcome);
         }
-        let newer = self.snd_wl1.before(segment.seq)
-            || self.snd_wl1 == segment.seq && self.snd_wl2.at_or_before(ack);
-        if newer && ack.at_or_after(self.snd_una) {
+        // SND.WL2 =< SEG.ACK, since SND.WL2 =< SND.UNA.
+        if self.snd_wl1.at_or_before(segment.seq) && ack.at_or_after(self.snd_una) {
             let was_shut = self.snd_wnd == 0;
             let scale = self.snd_scale;
             self.take_window(segment, scale);
@@ -325,14 +324,6 @@ impl Tcb {
             && segment.payload_len == 0
             && !segment.flags.intersects(Flags::SYN | Flags::FIN)
             && u32::from(segment.window) << self.snd_scale == self.snd_wnd
-    }
-
-    /// The peer reports that something of ours came twice (RFC 2883): nothing was lost.
-    pub(crate) fn duplicate_reported(&mut self) {
-        if self.snd_una.at_or_after(self.dsack_round) {
-            self.dsack_round = self.snd_max;
-            self.reordering.on_dsack();
-        }
     }
 
     /// Karn's algorithm: only a segment sent once is timed (RFC 6298 section 3), unless a timestamp

@@ -79,7 +79,7 @@ bitflags! {
         const SACK = 1 << 14;
         /// `retransmit_at` is when a tail loss probe is due, and no timeout (RFC 8985 section 7).
         const PROBE_TIMER = 1 << 15;
-        /// `reorder_at` is set.
+        /// The recovery's `reorder_at` is set.
         const REORDER_ARMED = 1 << 16;
         /// What a timeout found is being repaired, until `recover` is acknowledged.
         const TIMED_OUT = 1 << 17;
@@ -133,7 +133,6 @@ pub(crate) struct Tcb {
     pub(crate) snd_max: Seq,
     pub(crate) snd_wnd: u32,
     pub(crate) snd_wl1: Seq,
-    pub(crate) snd_wl2: Seq,
     /// Largest window the peer ever advertised (RFC 9293 section 3.8.6.2.1: Max(SND.WND)).
     pub(crate) max_wnd: u32,
     /// Payload bytes of a full segment to the peer.
@@ -143,7 +142,8 @@ pub(crate) struct Tcb {
     pub(crate) dup_acks_owed: u8,
 
     pub(crate) ts_recent: u32,
-    pub(crate) ts_recent_at: Tick,
+    /// When `ts_recent` came, coarsely.
+    pub(crate) ts_recent_at: Age,
     pub(crate) ts_offset: u32,
 
     pub(crate) rtt: RttEstimator,
@@ -156,18 +156,12 @@ pub(crate) struct Tcb {
     /// What was sent when the congestion window last held something back.
     pub(crate) limited_end: Seq,
     pub(crate) recover: Seq,
-    /// The congestion window while a recovery lasts (RFC 9937).
-    pub(crate) recovery_cwnd: u32,
     /// TLP.end_seq, while a probe is out (RFC 8985 section 7.1).
     pub(crate) probe_end: Seq,
-    /// RACK.dsack_round: duplicates reported before this is acknowledged count once.
-    pub(crate) dsack_round: Seq,
 
     /// Retransmission, zero-window probe or SYN retransmission: never two of them at once.
     pub(crate) retransmit_at: Tick,
     pub(crate) ack_at: Tick,
-    /// When a segment that something overtook counts as lost.
-    pub(crate) reorder_at: Tick,
     /// Keep-alive, FIN-WAIT-2 or TIME-WAIT.
     pub(crate) idle_at: Tick,
     /// Since when nothing has been acknowledged, while something is outstanding: R2's start.
@@ -203,13 +197,12 @@ impl Tcb {
             snd_max: iss,
             snd_wnd: 0,
             snd_wl1: Seq(0),
-            snd_wl2: Seq(0),
             max_wnd: 0,
             snd_mss: offer.mss,
             dup_acks: 0,
             dup_acks_owed: 0,
             ts_recent: 0,
-            ts_recent_at: now.tick(),
+            ts_recent_at: Age::at(now),
             ts_offset,
             rtt: RttEstimator::new(&settings.rto),
             min_rtt_us: u32::MAX,
@@ -220,12 +213,9 @@ impl Tcb {
             congestion: Control::NewReno(NewReno::new(offer.mss, 0)),
             limited_end: iss,
             recover: iss,
-            recovery_cwnd: 0,
             probe_end: iss,
-            dsack_round: iss,
             retransmit_at: now.tick(),
             ack_at: now.tick(),
-            reorder_at: now.tick(),
             idle_at: now.tick(),
             stalled_since: now.tick(),
             tries: 0,
@@ -331,13 +321,13 @@ impl Tcb {
         }
     }
 
-    /// SND.WND, SND.WL1 and SND.WL2 from an acceptable segment; `scale` is zero for a SYN
-    /// (RFC 7323 section 2.2).
+    /// SND.WND and SND.WL1 from an acceptable segment; `scale` is zero for a SYN (RFC 7323 section
+    /// 2.2). SND.WL2 would be of no use: windows are taken from segments that acknowledge no less
+    /// than SND.UNA, and those before them acknowledged no more.
     #[inline]
     pub(crate) fn take_window(&mut self, segment: &Segment, scale: u8) {
         self.snd_wnd = u32::from(segment.window) << scale;
         self.snd_wl1 = segment.seq;
-        self.snd_wl2 = segment.ack;
         self.max_wnd = self.max_wnd.max(self.snd_wnd);
     }
 
@@ -349,9 +339,27 @@ impl Tcb {
         let newer = Seq(timestamps.value).at_or_after(Seq(self.ts_recent));
         if segment.seq.at_or_before(self.last_ack_sent) && (newer || !self.has(Facts::TS_RECENT)) {
             self.ts_recent = timestamps.value;
-            self.ts_recent_at = now.tick();
+            self.ts_recent_at = Age::at(now);
             self.facts |= Facts::TS_RECENT;
         }
+    }
+}
+
+/// When something happened, in units of 2^16 ticks (8.6 s): what is hours old needs no finer clock.
+/// It wraps with the tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Age(u16);
+
+impl Age {
+    pub(crate) const UNIT: u32 = 1 << 16;
+
+    pub(crate) fn at(now: Instant) -> Age {
+        Age((now.tick().0 / Age::UNIT) as u16)
+    }
+
+    /// How many units ago it happened, to the unit.
+    pub(crate) fn units(self, now: Instant) -> u16 {
+        Age::at(now).0.wrapping_sub(self.0)
     }
 }
 

@@ -41,15 +41,12 @@ pub(crate) enum Expiry {
 }
 
 impl Tcb {
-    /// The earliest deadline of the connection, if it has one.
+    /// The earliest deadline of the connection, if it has one; but for the recovery's.
     #[inline]
     pub(crate) fn next_deadline(&self) -> Option<Tick> {
         let mut first = self.has(Facts::IDLE_ARMED).then_some(self.idle_at);
-        let rare = [
-            (Facts::RETRANSMIT_ARMED, self.retransmit_at),
-            (Facts::ACK_DELAYED, self.ack_at),
-            (Facts::REORDER_ARMED, self.reorder_at),
-        ];
+        let rare =
+            [(Facts::RETRANSMIT_ARMED, self.retransmit_at), (Facts::ACK_DELAYED, self.ack_at)];
         for (fact, at) in rare {
             if self.has(fact) {
                 first = Some(first.map_or(at, |first| first.min(at)));
