@@ -94,12 +94,6 @@ impl Wheel {
         Wheel { nodes, capacity, occupied, elapsed: now, now, armed: 0, moves_left: CASCADE_BUDGET }
     }
 
-    /// How many timers are armed.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.armed
-    }
-
     /// Arms `id` for `at`, or moves it there. In the past, it expires at once.
     ///
     /// # Panics
@@ -154,12 +148,9 @@ impl Wheel {
     /// [`Wheel::next_deadline`] is not in the future.
     #[inline]
     pub(crate) fn pop_expired(&mut self) -> Option<u32> {
-        let none_left = self.first(DUE).is_none() && self.first(CASCADE).is_none();
-        if none_left && self.elapsed == self.now {
-            // Looked through at this very tick, in an earlier turn.
-            return None;
-        }
-        self.look_for_expired()
+        // If nothing is left of a look at this very tick, another one is for nothing.
+        let left = self.first(DUE).or(self.first(CASCADE)).is_some();
+        if left || self.elapsed != self.now { self.look_for_expired() } else { None }
     }
 
     fn look_for_expired(&mut self) -> Option<u32> {
@@ -325,7 +316,7 @@ mod tests {
                 wheel.arm(0, Tick(due));
                 assert_eq!(drain(&mut wheel, due.wrapping_sub(1)), [0; 0], "{start} + {ahead}");
                 assert_eq!(drain(&mut wheel, due), [0], "{start} + {ahead}");
-                assert!(!wheel.is_armed(0) && wheel.len() == 0);
+                assert!(!wheel.is_armed(0) && wheel.armed == 0);
             }
         }
     }
@@ -378,9 +369,9 @@ mod tests {
         }
         let (mut popped, mut turns) = (Vec::new(), 0);
         while popped.len() < count as usize {
-            assert_eq!(wheel.len(), count as usize - popped.len());
+            assert_eq!(wheel.armed, count as usize - popped.len());
             popped.extend(drain(&mut wheel, base + 2_000));
-            assert!(wheel.len() == 0 || !wheel.next_deadline().unwrap().is_after(wheel.now));
+            assert!(wheel.armed == 0 || !wheel.next_deadline().unwrap().is_after(wheel.now));
             turns += 1;
             assert!(turns < 20);
         }
@@ -452,7 +443,7 @@ mod tests {
         }
 
         fn check(&self, wheel: &Wheel) {
-            assert_eq!(wheel.len(), self.keys.len());
+            assert_eq!(wheel.armed, self.keys.len());
             let earliest = self.keys.values().copied().min();
             let bound = wheel.next_deadline().map(|t| self.at(t));
             assert_eq!(bound.is_some(), earliest.is_some());
