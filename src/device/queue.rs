@@ -7,7 +7,8 @@ use super::pool::Pool;
 /// A first-in first-out list of frames of one pool.
 ///
 /// The queue owns its frames; dropping it with frames inside loses them. Which one is the last
-/// stands in the record of the first. All operations are O(1) but where said otherwise.
+/// stands in the record of the first, if there are two or more. All operations are O(1) but where
+/// said otherwise.
 #[derive(Debug)]
 pub(crate) struct FrameQueue {
     head: FrameRef,
@@ -37,7 +38,10 @@ impl FrameQueue {
 
     #[inline]
     pub(crate) fn back(&self, pool: &Pool) -> FrameRef {
-        self.head.some().map_or(FrameRef::NONE, |head| pool.last(head))
+        match self.head.some() {
+            Some(head) if pool.next(head) != FrameRef::NONE => pool.last(head),
+            _ => self.head,
+        }
     }
 
     #[inline]
@@ -46,9 +50,11 @@ impl FrameQueue {
         let at = pool.store(frame, place);
         match self.head.some() {
             None => self.head = at,
-            Some(head) => pool.set_next(pool.last(head), at),
+            Some(head) => {
+                pool.set_next(self.back(pool), at);
+                pool.set_last(head, at);
+            }
         }
-        pool.set_last(self.head, at);
         at
     }
 
@@ -92,7 +98,7 @@ impl FrameQueue {
         let at = before.some().map_or(self.head, |before| pool.next(before)).some()?;
         let next = pool.next(at);
         match before.some() {
-            None => self.begin_at(next, pool.last(at), pool),
+            None => self.begin_behind(at, next, pool),
             Some(before) => {
                 pool.set_next(before, next);
                 if next == FrameRef::NONE {
@@ -105,13 +111,13 @@ impl FrameQueue {
         Some(frame)
     }
 
-    /// `head` is the first frame now, if it is one at all, and `last` the last.
+    /// `first` leaves: the queue begins with `next`, the one behind it, if there is one.
     #[inline]
-    fn begin_at(&mut self, head: FrameRef, last: FrameRef, pool: &Pool) {
-        self.head = head;
-        if let Some(head) = head.some() {
-            pool.set_last(head, last);
+    fn begin_behind(&mut self, first: FrameRef, next: FrameRef, pool: &Pool) {
+        if let Some(next) = next.some() {
+            pool.set_last(next, pool.last(first));
         }
+        self.head = next;
     }
 
     #[inline]
@@ -151,9 +157,9 @@ impl FrameQueue {
                 self.bytes -= n;
                 return;
             }
-            let last = pool.last(self.head);
-            let next = pool.release_queued(self.head, place);
-            self.begin_at(next, last, pool);
+            let first = self.head;
+            self.begin_behind(first, pool.next(first), pool);
+            pool.release_queued(first, place);
             self.bytes -= len;
             n -= len;
         }
@@ -168,7 +174,8 @@ impl FrameQueue {
         let end = front.back(pool);
         pool.set_next(end, self.head);
         let last = self.back(pool).some().unwrap_or(end);
-        self.begin_at(front.head, last, pool);
+        self.head = front.head;
+        pool.set_last(self.head, last);
         self.bytes += front.bytes;
     }
 
