@@ -41,8 +41,6 @@ pub(super) struct Meta {
     pub(super) charge: Cell<u16>,
     pub(super) seq: Cell<u32>,
     pub(super) sent_at: Cell<u32>,
-    /// The last frame of the queue in which this one is the first, if it is not that too.
-    pub(super) last: Cell<u32>,
     pub(super) owner: Cell<u64>,
 }
 
@@ -94,26 +92,18 @@ impl Pool {
         meta.len.set((len - n) as u16);
     }
 
-    /// Gives back a frame that was in a queue.
+    /// Gives back a frame that was in a queue; the frame behind it is the result.
     #[inline]
-    pub(super) fn release_queued(&self, at: FrameRef, place: Place) {
-        self.release_meta(at.0, self.meta(at.0), place);
+    pub(super) fn release_queued(&self, at: FrameRef, place: Place) -> FrameRef {
+        let meta = self.meta(at.0);
+        let next = FrameRef(meta.next.get());
+        self.release_meta(at.0, meta, place);
+        next
     }
 
     #[inline]
     pub(super) fn set_next(&self, at: FrameRef, next: FrameRef) {
         self.meta(at.0).next.set(next.0);
-    }
-
-    /// The last frame of the queue of two or more that begins with `head`.
-    #[inline]
-    pub(super) fn last(&self, head: FrameRef) -> FrameRef {
-        FrameRef(self.meta(head.0).last.get())
-    }
-
-    #[inline]
-    pub(super) fn set_last(&self, head: FrameRef, last: FrameRef) {
-        self.meta(head.0).last.set(last.0);
     }
 
     /// The frame behind `at` in its queue.
