@@ -197,7 +197,7 @@ impl Tx<'_> {
     /// The last frame of the queue and how much more it may carry, if it was not sent yet.
     fn appendable(&self) -> Option<(FrameRef, usize)> {
         let pool = self.context.pool;
-        let tail = self.outbox.queue.back(pool).some()?;
+        let tail = self.outbox.queue.back().some()?;
         if pool.is_sent(tail) || pool.is_charged(tail) {
             return None;
         }

@@ -130,7 +130,6 @@ impl Pool {
                 charge: Cell::new(0),
                 seq: Cell::new(0),
                 sent_at: Cell::new(0),
-                last: Cell::new(NONE),
                 owner: Cell::new(0),
             }
         });

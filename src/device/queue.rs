@@ -1,4 +1,4 @@
-//! A queue of frames, linked through the pool's records: eight bytes in a connection's slot.
+//! A queue of frames, linked through the pool's records: twelve bytes in a connection's slot.
 
 use super::frame::{Frame, FrameRef};
 use super::place::Place;
@@ -6,17 +6,18 @@ use super::pool::Pool;
 
 /// A first-in first-out list of frames of one pool.
 ///
-/// The queue owns its frames; dropping it with frames inside loses them. Which one is the last
-/// stands in the record of the first. All operations are O(1) but where said otherwise.
+/// The queue owns its frames; dropping it with frames inside loses them. All operations are O(1)
+/// but where said otherwise.
 #[derive(Debug)]
 pub(crate) struct FrameQueue {
     head: FrameRef,
+    tail: FrameRef,
     bytes: u32,
 }
 
 impl FrameQueue {
     pub(crate) const fn new() -> FrameQueue {
-        FrameQueue { head: FrameRef::NONE, bytes: 0 }
+        FrameQueue { head: FrameRef::NONE, tail: FrameRef::NONE, bytes: 0 }
     }
 
     #[inline]
@@ -36,19 +37,19 @@ impl FrameQueue {
     }
 
     #[inline]
-    pub(crate) fn back(&self, pool: &Pool) -> FrameRef {
-        self.head.some().map_or(FrameRef::NONE, |head| pool.last(head))
+    pub(crate) fn back(&self) -> FrameRef {
+        self.tail
     }
 
     #[inline]
     pub(crate) fn push_back(&mut self, pool: &Pool, frame: Frame, place: Place) -> FrameRef {
         self.bytes += frame.len() as u32;
         let at = pool.store(frame, place);
-        match self.head.some() {
+        match self.tail.some() {
             None => self.head = at,
-            Some(head) => pool.set_next(pool.last(head), at),
+            Some(tail) => pool.set_next(tail, at),
         }
-        pool.set_last(self.head, at);
+        self.tail = at;
         at
     }
 
@@ -63,21 +64,17 @@ impl FrameQueue {
         self.bytes += frame.len() as u32;
         let at = pool.store(frame, place);
         let next = match before.some() {
-            None => {
-                let last = self.back(pool).some().unwrap_or(at);
-                pool.set_last(at, last);
-                core::mem::replace(&mut self.head, at)
-            }
+            None => core::mem::replace(&mut self.head, at),
             Some(before) => {
                 let next = pool.next(before);
                 pool.set_next(before, at);
-                if next == FrameRef::NONE {
-                    pool.set_last(self.head, at);
-                }
                 next
             }
         };
         pool.set_next(at, next);
+        if next == FrameRef::NONE {
+            self.tail = at;
+        }
         at
     }
 
@@ -92,26 +89,15 @@ impl FrameQueue {
         let at = before.some().map_or(self.head, |before| pool.next(before)).some()?;
         let next = pool.next(at);
         match before.some() {
-            None => self.begin_at(next, pool.last(at), pool),
-            Some(before) => {
-                pool.set_next(before, next);
-                if next == FrameRef::NONE {
-                    pool.set_last(self.head, before);
-                }
-            }
+            None => self.head = next,
+            Some(before) => pool.set_next(before, next),
+        }
+        if next == FrameRef::NONE {
+            self.tail = before;
         }
         let frame = pool.load(at, place);
         self.bytes -= frame.len() as u32;
         Some(frame)
-    }
-
-    /// `head` is the first frame now, if it is one at all, and `last` the last.
-    #[inline]
-    fn begin_at(&mut self, head: FrameRef, last: FrameRef, pool: &Pool) {
-        self.head = head;
-        if let Some(head) = head.some() {
-            pool.set_last(head, last);
-        }
     }
 
     #[inline]
@@ -151,9 +137,10 @@ impl FrameQueue {
                 self.bytes -= n;
                 return;
             }
-            let last = pool.last(self.head);
-            let next = pool.release_queued(self.head, place);
-            self.begin_at(next, last, pool);
+            self.head = pool.release_queued(self.head, place);
+            if self.head == FrameRef::NONE {
+                self.tail = FrameRef::NONE;
+            }
             self.bytes -= len;
             n -= len;
         }
@@ -165,10 +152,11 @@ impl FrameQueue {
         if front.is_empty() {
             return;
         }
-        let end = front.back(pool);
-        pool.set_next(end, self.head);
-        let last = self.back(pool).some().unwrap_or(end);
-        self.begin_at(front.head, last, pool);
+        pool.set_next(front.tail, self.head);
+        if self.is_empty() {
+            self.tail = front.tail;
+        }
+        self.head = front.head;
         self.bytes += front.bytes;
     }
 
@@ -230,8 +218,8 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_takes_eight_bytes() {
-        assert_eq!(size_of::<FrameQueue>(), 8);
+    fn a_queue_takes_twelve_bytes() {
+        assert_eq!(size_of::<FrameQueue>(), 12);
     }
 
     proptest! {
@@ -275,7 +263,7 @@ mod tests {
                 }
                 prop_assert_eq!(frames(&pool, &queue), model.clone());
                 let last = model.last().copied().unwrap_or(FrameRef::NONE);
-                prop_assert_eq!(queue.back(&pool), last);
+                prop_assert_eq!(queue.back(), last);
                 prop_assert_eq!(queue.bytes(), model.len() as u32 * 10);
             }
             queue.clear(&pool, PLACE);

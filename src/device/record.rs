@@ -41,8 +41,6 @@ pub(super) struct Meta {
     pub(super) charge: Cell<u16>,
     pub(super) seq: Cell<u32>,
     pub(super) sent_at: Cell<u32>,
-    /// The last frame of the queue in which this one is the first.
-    pub(super) last: Cell<u32>,
     pub(super) owner: Cell<u64>,
 }
 
@@ -106,17 +104,6 @@ impl Pool {
     #[inline]
     pub(super) fn set_next(&self, at: FrameRef, next: FrameRef) {
         self.meta(at.0).next.set(next.0);
-    }
-
-    /// The last frame of the queue that begins with `head`.
-    #[inline]
-    pub(super) fn last(&self, head: FrameRef) -> FrameRef {
-        FrameRef(self.meta(head.0).last.get())
-    }
-
-    #[inline]
-    pub(super) fn set_last(&self, head: FrameRef, last: FrameRef) {
-        self.meta(head.0).last.set(last.0);
     }
 
     /// The frame behind `at` in its queue.

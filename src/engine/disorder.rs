@@ -147,13 +147,13 @@ impl Disorder {
 
     /// Whether nothing in the queue lies at or behind `seq`: so it mostly is.
     fn is_beyond_all(&self, seq: Seq, pool: &Pool) -> bool {
-        self.queue.back(pool).some().is_none_or(|last| span(pool, last).1.at_or_before(seq))
+        self.queue.back().some().is_none_or(|last| span(pool, last).1.at_or_before(seq))
     }
 
     /// The last frame that begins at or before `seq`.
     pub(super) fn last_at_or_before(&self, seq: Seq, pool: &Pool) -> FrameRef {
         if self.is_beyond_all(seq, pool) {
-            return self.queue.back(pool);
+            return self.queue.back();
         }
         let (mut before, mut at) = (FrameRef::NONE, self.queue.front());
         while let Some(here) = at.some().filter(|here| Seq(pool.seq(*here)).at_or_before(seq)) {

@@ -299,7 +299,7 @@ impl<C> Slot<C> {
 
     /// Posts a frame in flight again, with a fresh header. False if the device has no room.
     pub(super) fn send_again<D: Device>(&mut self, at: FrameRef, io: &mut Io<D>) -> bool {
-        let last = io.pool.next(at) == FrameRef::NONE && self.outbox.queue.is_empty();
+        let last = at == self.outbox.in_flight.back() && self.outbox.queue.is_empty();
         let mut flags = Flags::ACK;
         flags.set(Flags::FIN, last && self.tcb.has(Facts::FIN_SENT));
         flags.set(Flags::PSH, last);
@@ -337,7 +337,7 @@ impl<C> Slot<C> {
     /// All that is left is what the last ACK left in flight: its own age says when it is overdue.
     #[cold]
     pub(super) fn hasten_probe<D>(&mut self, io: &Io<D>) {
-        if let Some(last) = self.outbox.in_flight.back(&io.pool).some() {
+        if let Some(last) = self.outbox.in_flight.back().some() {
             self.tcb.hasten_probe(io.pool.sent_at(last), io.now);
         }
     }
@@ -347,7 +347,7 @@ impl<C> Slot<C> {
         let again = self.outbox.queue.is_empty() || !self.tcb.window_is_open();
         self.tcb.probe_sent(again);
         if again {
-            let last = self.outbox.in_flight.back(&io.pool).some();
+            let last = self.outbox.in_flight.back().some();
             let last = last.and_then(|last| self.cut_to_segment(last, io));
             if self.tcb.fin_alone() {
                 // It has no frame: output sends it again.

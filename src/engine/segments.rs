@@ -308,7 +308,7 @@ impl<C> Slot<C> {
 
 /// The frame of the last unread bytes, if a payload of this length is short and fits behind them.
 fn tail_for(pool: &Pool, queue: &FrameQueue, len: usize) -> Option<FrameRef> {
-    let tail = queue.back(pool).some()?;
+    let tail = queue.back().some()?;
     (len <= COALESCE_BYTES && pool.queued_tailroom(tail) >= len as u32).then_some(tail)
 }
 

@@ -48,7 +48,7 @@ impl<C> Slot<C> {
                 return false;
             }
             let mut flags = Flags::ACK;
-            flags.set(Flags::PSH, io.pool.next(at) == FrameRef::NONE);
+            flags.set(Flags::PSH, at == self.outbox.queue.back());
             let next = Next { seq: self.tcb.snd_nxt, len, flags, again: false };
             let fields = self.plain_fields(next.seq, flags, io);
             let Some(mut frame) = self.outbox.queue.pop_front(&io.pool, SENDING) else { break };

@@ -253,16 +253,16 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_ipv4_connection_takes_less_than_280_bytes_all_in() {
+    fn an_idle_ipv4_connection_takes_less_than_290_bytes_all_in() {
         let slot = size_of::<Entry<()>>();
         let all = slot + Wheel::BYTES_EACH + Demux::BYTES_EACH;
-        assert!(all < 280, "{all}, {slot} of them for the slot");
+        assert!(all < 290, "{all}, {slot} of them for the slot");
     }
 
     #[test]
     fn a_place_takes_no_more_than_its_slot() {
         assert_eq!(size_of::<Entry<()>>(), size_of::<Slot<()>>());
-        assert!(size_of::<Entry<()>>() <= 256, "{}", size_of::<Entry<()>>());
+        assert!(size_of::<Entry<()>>() <= 264, "{}", size_of::<Entry<()>>());
     }
 
     #[test]

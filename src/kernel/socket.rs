@@ -75,7 +75,7 @@ pub(super) fn receive(
 
 /// The last frame and how much more it can take: small segments share a frame.
 fn last_room(pool: &Pool, queue: &FrameQueue) -> Option<(FrameRef, usize)> {
-    let last = queue.back(pool).some()?;
+    let last = queue.back().some()?;
     let room = pool.queued_tailroom(last) as usize;
     (room > 0).then_some((last, room))
 }
