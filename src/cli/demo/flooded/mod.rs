@@ -101,8 +101,7 @@ impl<'a> Trial<'a> {
         let stats = StatsFile::new();
         let path = stats.0.to_string_lossy().into_owned();
         let more = ["--backlog", "4096", "--answer-in-driver", "--stats-json", &path];
-        let (server, _) =
-            process::server(stage, Server::Ours(backend), Poll::Sleep.name(), &more)?;
+        let (server, _) = process::server(stage, Server::Ours(backend), Poll::Sleep.name(), &more)?;
         Ok(Trial { stage, backend, server, stats, tried: 0 })
     }
 
