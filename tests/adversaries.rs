@@ -14,7 +14,6 @@ use sidestep::device::{Place, PoolConfig};
 use sidestep::engine::{Counter, EngineConfig, Listen, LocalAddress};
 use sidestep::sim::{HostConfig, HostId, LinkConfig, Network, Rng, Script, ScriptId, Simulation};
 use sidestep::time::Instant;
-use sidestep::wire::tcp::Segment;
 
 use attack::{Adversary, Attack};
 use raw::{PORT, RAW_IP, RAW_MAC, Raw, SERVER_IP, SERVER_MAC};
@@ -226,7 +225,6 @@ fn an_ack_storm_ends_at_the_limit_of_replies() {
 #[derive(Debug)]
 struct Contradicts {
     conn: Raw,
-    begun: bool,
 }
 
 impl Script for Contradicts {
@@ -236,34 +234,21 @@ impl Script for Contradicts {
         received: &[Vec<u8>],
         send: &mut Vec<Vec<u8>>,
     ) -> Option<Instant> {
-        if !core::mem::replace(&mut self.begun, true) {
-            send.push(self.conn.syn());
-        }
-        for segment in received.iter().filter_map(|packet| raw::read(packet)) {
-            let was_open = self.conn.open;
-            self.conn.take(&segment, true);
-            if self.conn.open && !was_open {
-                self.begin(&segment, send);
-            }
+        if self.conn.opens(received, send) {
+            let (conn, at) = (&self.conn, self.conn.snd_nxt);
+            send.push(conn.data(at + 4, 65_535, b"EFGH"));
+            send.push(conn.data(at + 10, 65_535, b"KL"));
+            // Over both and what lies between; then over the hole too.
+            send.push(conn.data(at + 2, 65_535, b"cdefghijklmn"));
+            send.push(conn.data(at, 65_535, b"0123456789ab"));
         }
         None
     }
 }
 
-impl Contradicts {
-    fn begin(&mut self, _: &Segment, send: &mut Vec<Vec<u8>>) {
-        let (conn, at) = (&self.conn, self.conn.snd_nxt);
-        send.push(conn.data(at + 4, 65_535, b"EFGH"));
-        send.push(conn.data(at + 10, 65_535, b"KL"));
-        // Over both and what lies between; then over the hole too.
-        send.push(conn.data(at + 2, 65_535, b"cdefghijklmn"));
-        send.push(conn.data(at, 65_535, b"0123456789ab"));
-    }
-}
-
 #[test]
 fn contradicting_bytes_never_replace_those_that_came_first() {
-    let script = Contradicts { conn: Raw::new(9_000), begun: false };
+    let script = Contradicts { conn: Raw::new(9_000) };
     let mut world = World::new(Answers::default(), script);
     world.run(Duration::from_secs(1));
     let read = String::from_utf8_lossy(&world.simulation.app(world.server).read).into_owned();
@@ -277,7 +262,6 @@ fn contradicting_bytes_never_replace_those_that_came_first() {
 struct Crumbs {
     conn: Raw,
     order: Vec<u32>,
-    begun: bool,
     fills_at: Option<Instant>,
 }
 
@@ -292,7 +276,7 @@ impl Crumbs {
         if backwards {
             order.reverse();
         }
-        Crumbs { conn: Raw::new(9_000), order, begun: false, fills_at: None }
+        Crumbs { conn: Raw::new(9_000), order, fills_at: None }
     }
 
     fn crumb(&self, n: u32) -> Vec<u8> {
@@ -307,17 +291,10 @@ impl Script for Crumbs {
         received: &[Vec<u8>],
         send: &mut Vec<Vec<u8>>,
     ) -> Option<Instant> {
-        if !core::mem::replace(&mut self.begun, true) {
-            send.push(self.conn.syn());
-        }
-        for segment in received.iter().filter_map(|packet| raw::read(packet)) {
-            let was_open = self.conn.open;
-            self.conn.take(&segment, true);
-            if self.conn.open && !was_open {
-                send.push(self.conn.ack(65_535));
-                send.extend(self.order.iter().map(|n| self.crumb(*n)));
-                self.fills_at = Some(now + Duration::from_secs(1));
-            }
+        if self.conn.opens(received, send) {
+            send.push(self.conn.ack(65_535));
+            send.extend(self.order.iter().map(|n| self.crumb(*n)));
+            self.fills_at = Some(now + Duration::from_secs(1));
         }
         if self.fills_at.is_some_and(|at| at <= now) {
             self.fills_at = None;

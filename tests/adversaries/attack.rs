@@ -34,7 +34,6 @@ pub(crate) enum Attack {
 pub(crate) struct Adversary {
     attack: Attack,
     conns: Vec<Raw>,
-    begun: bool,
     ticks: u32,
     rng: Rng,
 }
@@ -42,7 +41,7 @@ pub(crate) struct Adversary {
 impl Adversary {
     pub(crate) fn new(attack: Attack, connections: u16) -> Adversary {
         let conns = (0..connections).map(|n| Raw::new(10_000 + n)).collect();
-        Adversary { attack, conns, begun: false, ticks: 0, rng: Rng::new(5) }
+        Adversary { attack, conns, ticks: 0, rng: Rng::new(5) }
     }
 
     /// Connections that the server has reset.
@@ -116,9 +115,7 @@ impl Script for Adversary {
         received: &[Vec<u8>],
         send: &mut Vec<Vec<u8>>,
     ) -> Option<Instant> {
-        if !core::mem::replace(&mut self.begun, true) {
-            send.extend(self.conns.iter_mut().map(Raw::syn));
-        }
+        self.conns.iter_mut().for_each(|conn| conn.begin(send));
         for segment in received.iter().filter_map(|packet| read(packet)) {
             let Some(index) = self.conns.iter().position(|c| c.port == segment.dst_port) else {
                 continue;

@@ -17,6 +17,8 @@ pub(crate) struct Raw {
     pub(crate) port: u16,
     pub(crate) snd_nxt: Seq,
     pub(crate) rcv_nxt: Seq,
+    /// The SYN was sent.
+    begun: bool,
     pub(crate) open: bool,
     /// The server has reset it.
     pub(crate) reset: bool,
@@ -25,13 +27,26 @@ pub(crate) struct Raw {
 impl Raw {
     pub(crate) fn new(port: u16) -> Raw {
         let snd_nxt = Seq(u32::from(port) << 16);
-        Raw { port, snd_nxt, rcv_nxt: Seq(0), open: false, reset: false }
+        Raw { port, snd_nxt, rcv_nxt: Seq(0), begun: false, open: false, reset: false }
     }
 
-    pub(crate) fn syn(&mut self) -> Vec<u8> {
-        let packet = self.segment(self.snd_nxt, Flags::SYN, 65_535, &[]);
-        self.snd_nxt += 1;
-        packet
+    /// Sends the SYN, the first time.
+    pub(crate) fn begin(&mut self, send: &mut Vec<Vec<u8>>) {
+        if !core::mem::replace(&mut self.begun, true) {
+            send.push(self.segment(self.snd_nxt, Flags::SYN, 65_535, &[]));
+            self.snd_nxt += 1;
+        }
+    }
+
+    /// One turn of who has this connection alone and reads all that comes. Whether it was opened
+    /// now.
+    pub(crate) fn opens(&mut self, received: &[Vec<u8>], send: &mut Vec<Vec<u8>>) -> bool {
+        self.begin(send);
+        let was_open = self.open;
+        for segment in received.iter().filter_map(|packet| read(packet)) {
+            self.take(&segment, true);
+        }
+        self.open && !was_open
     }
 
     /// An ACK of everything received that carries `payload` at `seq`.
