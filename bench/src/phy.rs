@@ -16,13 +16,14 @@ pub struct Phy<D> {
     batch: Batch,
     /// The last one first.
     ready: Vec<Frame>,
+    lost: u64,
 }
 
 impl<D: Device> Phy<D> {
     /// Takes up to `batch` packets a turn.
     pub fn new(device: D, batch: usize) -> Phy<D> {
         let pool = device.pool().clone();
-        Phy { device, pool, batch: Batch::new(batch), ready: Vec::with_capacity(batch) }
+        Phy { device, pool, batch: Batch::new(batch), ready: Vec::with_capacity(batch), lost: 0 }
     }
 
     /// Receives what this turn is to have.
@@ -34,6 +35,11 @@ impl<D: Device> Phy<D> {
     /// The device itself.
     pub fn device(&mut self) -> &mut D {
         &mut self.device
+    }
+
+    /// Packets for which there was no frame to send them in.
+    pub fn lost(&self) -> u64 {
+        self.lost
     }
 }
 
@@ -49,12 +55,13 @@ impl<D: Device> phy::Device for Phy<D> {
 
     fn receive(&mut self, _: Instant) -> Option<(Received<'_>, ToSend<'_, D>)> {
         let frame = self.ready.pop()?;
-        let Phy { device, pool, .. } = self;
-        Some((Received { pool, frame }, ToSend { pool, device }))
+        let Phy { device, pool, lost, .. } = self;
+        Some((Received { pool, frame }, ToSend { pool, device, lost }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<ToSend<'_, D>> {
-        Some(ToSend { pool: &self.pool, device: &mut self.device })
+        let Phy { device, pool, lost, .. } = self;
+        Some(ToSend { pool, device, lost })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -85,12 +92,13 @@ impl phy::RxToken for Received<'_> {
 pub struct ToSend<'a, D> {
     pool: &'a Pool,
     device: &'a mut D,
+    lost: &'a mut u64,
 }
 
 impl<D: Device> phy::TxToken for ToSend<'_, D> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let Some(mut frame) = self.pool.alloc(Class::Control) else {
-            // Lost, as on any wire.
+            *self.lost += 1;
             return f(&mut vec![0; len]);
         };
         self.pool.extend(&mut frame, len);

@@ -1,16 +1,15 @@
 //! smoltcp with the same application, as its own documentation would have it written.
 
-use sidestep::device::{Batch, Class, Frame, Pool};
 use sidestep::time::Instant;
 use smoltcp::iface::{
     Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet,
 };
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 
 use super::{BLOCK, RESPONSE, Server, Work};
 use crate::generator::Load;
+use crate::phy::Phy;
 use crate::traffic::{PAYLOAD, PORT, ROUTER, SERVER, SERVER_MAC};
 
 /// Bytes of each of a socket's two buffers, for requests and for bulk.
@@ -32,8 +31,7 @@ impl<L: Load> Smoltcp<L> {
     /// # Panics
     /// If smoltcp refuses its configuration.
     pub fn new(work: Work, load: L, connections: u32, batch: u32) -> Smoltcp<L> {
-        let pool = load.pool().clone();
-        let mut phy = Phy { load, pool, batch: Batch::new(batch as usize), ready: Vec::new() };
+        let mut phy = Phy::new(load, batch as usize);
         let config = Config::new(EthernetAddress(SERVER_MAC).into());
         let now = smoltcp::time::Instant::from_micros(0);
         let mut interface = Interface::new(config, &mut phy, now);
@@ -79,10 +77,11 @@ impl<L: Load> Server<L> for Smoltcp<L> {
             }
         }
         while interface.poll_egress(now, phy, sockets) != PollResult::None {}
+        assert_eq!(phy.lost(), 0, "more frames than sockets");
     }
 
     fn load(&mut self) -> &mut L {
-        &mut self.phy.load
+        self.phy.device()
     }
 }
 
@@ -97,79 +96,5 @@ fn respond(socket: &mut tcp::Socket<'_>) {
         tcp::State::CloseWait => socket.close(),
         tcp::State::Closed => socket.listen(PORT).expect("a port that is not zero"),
         _ => {}
-    }
-}
-
-/// The load as smoltcp's kind of device, without a copy that it doesn't make itself.
-struct Phy<L> {
-    load: L,
-    pool: Pool,
-    batch: Batch,
-    /// Received in this turn, the last one first.
-    ready: Vec<Frame>,
-}
-
-impl<L: Load> Phy<L> {
-    /// Receives what this turn is to have.
-    fn fill(&mut self) {
-        self.load.receive(&mut self.batch);
-        self.ready.extend(self.batch.drain().rev());
-    }
-}
-
-impl<L: Load> Device for Phy<L> {
-    type RxToken<'a>
-        = Received<'a>
-    where
-        L: 'a;
-    type TxToken<'a>
-        = ToSend<'a, L>
-    where
-        L: 'a;
-
-    fn receive(&mut self, _: smoltcp::time::Instant) -> Option<(Received<'_>, ToSend<'_, L>)> {
-        let frame = self.ready.pop()?;
-        let Phy { load, pool, .. } = self;
-        Some((Received { pool, frame }, ToSend { pool, load }))
-    }
-
-    fn transmit(&mut self, _: smoltcp::time::Instant) -> Option<ToSend<'_, L>> {
-        Some(ToSend { pool: &self.pool, load: &mut self.load })
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = 14 + usize::from(self.load.link().mtu);
-        capabilities
-    }
-}
-
-struct Received<'a> {
-    pool: &'a Pool,
-    frame: Frame,
-}
-
-impl RxToken for Received<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        let result = f(self.pool.bytes(&self.frame));
-        self.pool.release(self.frame);
-        result
-    }
-}
-
-struct ToSend<'a, L> {
-    pool: &'a Pool,
-    load: &'a mut L,
-}
-
-impl<L: Load> TxToken for ToSend<'_, L> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let mut frame = self.pool.alloc(Class::Control).expect("more frames than sockets");
-        self.pool.extend(&mut frame, len);
-        let result = f(self.pool.bytes_mut(&mut frame));
-        self.load.transmit(&frame);
-        self.pool.release(frame);
-        result
     }
 }
