@@ -139,7 +139,6 @@ impl Bulk {
     }
 
     fn put(&self, template: &Template, client: u32, batch: &mut Batch) -> bool {
-        let Some(position) = self.pool.take_for_fill() else { return false };
         let Client { snd_nxt, rcv_nxt, ts_recent, .. } = self.clients[client as usize];
         let fields = Fields {
             client,
@@ -148,10 +147,7 @@ impl Bulk {
             ts_value: self.clock_ms,
             ts_echo: ts_recent,
         };
-        let mut frame = self.pool.received(position, Pool::RX_HEADROOM, template.len());
-        template.write(self.pool.bytes_mut(&mut frame), &fields);
-        batch.push(frame);
-        true
+        traffic::deliver(&self.pool, batch, template.len(), |to| template.write(to, &fields))
     }
 
     fn send_data(&mut self, batch: &mut Batch) {
@@ -232,12 +228,9 @@ impl Device for Bulk {
         for position in self.posted.drain(..) {
             self.pool.complete(position);
         }
-        if let Some(packet) = self.arp.take()
-            && let Some(position) = self.pool.take_for_fill()
-        {
-            let mut frame = self.pool.received(position, Pool::RX_HEADROOM, packet.len());
-            self.pool.bytes_mut(&mut frame).copy_from_slice(&packet);
-            batch.push(frame);
+        if let Some(packet) = self.arp.take() {
+            // Without a frame it is lost; the server asks again.
+            traffic::deliver(&self.pool, batch, packet.len(), |to| to.copy_from_slice(&packet));
         }
         if !self.is_open() {
             // Before those that are open have all room for what they acknowledge.

@@ -239,7 +239,6 @@ impl Generator {
     /// Writes a packet into the next frame. False if there is no frame for it.
     #[inline]
     fn put(&self, template: &Template, client: u32, batch: &mut Batch) -> bool {
-        let Some(position) = self.pool.take_for_fill() else { return false };
         let Client { snd_nxt, rcv_nxt, ts_recent, .. } = self.clients[client as usize];
         let fields = Fields {
             client,
@@ -248,10 +247,7 @@ impl Generator {
             ts_value: self.clock_ms,
             ts_echo: ts_recent,
         };
-        let mut frame = self.pool.received(position, Pool::RX_HEADROOM, template.len());
-        template.write(self.pool.bytes_mut(&mut frame), &fields);
-        batch.push(frame);
-        true
+        traffic::deliver(&self.pool, batch, template.len(), |to| template.write(to, &fields))
     }
 
     fn reply(&mut self, batch: &mut Batch) {
@@ -260,21 +256,16 @@ impl Generator {
         {
             let done = match &reply {
                 Reply::Segment(kind, client) => self.put_kind(*kind, *client, batch),
-                Reply::Packet(packet) => self.put_packet(packet, batch),
+                Reply::Packet(packet) => {
+                    let write = |to: &mut [u8]| to.copy_from_slice(packet);
+                    traffic::deliver(&self.pool, batch, packet.len(), write)
+                }
             };
             if !done {
                 self.replies.push_front(reply);
                 return;
             }
         }
-    }
-
-    fn put_packet(&self, packet: &[u8], batch: &mut Batch) -> bool {
-        let Some(position) = self.pool.take_for_fill() else { return false };
-        let mut frame = self.pool.received(position, Pool::RX_HEADROOM, packet.len());
-        self.pool.bytes_mut(&mut frame).copy_from_slice(packet);
-        batch.push(frame);
-        true
     }
 
     #[inline]

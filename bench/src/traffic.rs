@@ -4,6 +4,7 @@
 
 use core::net::Ipv4Addr;
 
+use sidestep::device::{Batch, Pool};
 use sidestep::wire::checksum::Sum;
 use sidestep::wire::tcp::{Flags, Headers, Options, Timestamps};
 use sidestep::wire::{Addr, DEFAULT_HOP_LIMIT, Link, Mac, Seq};
@@ -144,6 +145,22 @@ impl Template {
         packet[at..at + 4].copy_from_slice(&ts_value.to_be_bytes());
         packet[at + 4..at + 8].copy_from_slice(&ts_echo.to_be_bytes());
     }
+}
+
+/// Has the server receive a packet of `len` bytes, which `write` writes. False if there is no frame
+/// for it.
+#[inline]
+pub(crate) fn deliver(
+    pool: &Pool,
+    batch: &mut Batch,
+    len: usize,
+    write: impl FnOnce(&mut [u8]),
+) -> bool {
+    let Some(position) = pool.take_for_fill() else { return false };
+    let mut frame = pool.received(position, Pool::RX_HEADROOM, len);
+    write(pool.bytes_mut(&mut frame));
+    batch.push(frame);
+    true
 }
 
 /// What a client looks at in a segment from the server.
