@@ -49,6 +49,14 @@ pub(crate) struct Commands {
     pub(crate) wishes: Wishes,
 }
 
+impl Commands {
+    /// Whether nothing is to be carried out.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.abort && self.timer.is_none() && !self.wishes.any
+    }
+}
+
 /// What a [`Tx`] knows beyond its own connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TxContext<'a> {
@@ -114,12 +122,7 @@ impl Tx<'_> {
         if !fits || !outbox.queue.is_empty() || outbox.finished || self.commands.abort {
             return false;
         }
-        let pool = self.context.pool;
-        let Some(mut frame) = pool.alloc(Class::Data) else { return false };
-        pool.extend(&mut frame, bytes.len());
-        pool.bytes_mut(&mut frame).copy_from_slice(bytes);
-        outbox.queue.push_back(pool, frame, Place::Sending);
-        true
+        outbox.queue.push_copy(self.context.pool, bytes, Place::Sending)
     }
 
     /// Lets `f` write up to `max` bytes in place. `f` is called with the free part of one frame

@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use std::io;
 use std::rc::Rc;
 
-use super::frame::Frame;
+use super::frame::{Frame, FrameRef};
 use super::memory::{Memory, Pages};
 use super::place::{Census, Place};
 use super::record::{CHARGED, Meta, POSTED, SENT};
@@ -207,6 +207,27 @@ impl Pool {
     /// none for this class.
     #[inline]
     pub fn alloc(&self, class: Class) -> Option<Frame> {
+        let index = self.take_for(class, Place::InHand)?;
+        Some(Frame { index, start: Pool::TX_HEADROOM as u16, len: 0 })
+    }
+
+    /// A frame with a copy of `bytes`, to be linked into a queue of `place` at once.
+    #[inline]
+    pub(super) fn alloc_queued(&self, bytes: &[u8], place: Place) -> Option<FrameRef> {
+        let start = Pool::TX_HEADROOM;
+        assert!(bytes.len() <= self.frame_size() - start, "{} bytes in a frame", bytes.len());
+        let index = self.take_for(Class::Data, place)?;
+        let meta = self.meta(index);
+        meta.start.set(start as u16);
+        meta.len.set(bytes.len() as u16);
+        meta.next.set(NONE);
+        let mut frame = Frame { index, start: start as u16, len: bytes.len() as u16 };
+        self.bytes_mut(&mut frame).copy_from_slice(bytes);
+        Some(FrameRef(index))
+    }
+
+    #[inline]
+    fn take_for(&self, class: Class, place: Place) -> Option<u32> {
         let floor = match class {
             Class::Data => self.data_floor(),
             Class::Cut => self.0.reserve / 2,
@@ -216,8 +237,7 @@ impl Pool {
             self.0.exhausted.set(self.0.exhausted.get() + 1);
             return None;
         }
-        let index = self.take_free(Place::InHand);
-        Some(Frame { index, start: Pool::TX_HEADROOM as u16, len: 0 })
+        Some(self.take_free(place))
     }
 
     /// Gives a frame back. Posted to the device, it is freed at its completion; on an application's

@@ -45,11 +45,7 @@ impl FrameQueue {
     pub(crate) fn push_back(&mut self, pool: &Pool, frame: Frame, place: Place) -> FrameRef {
         self.bytes += frame.len() as u32;
         let at = pool.store(frame, place);
-        match self.tail.some() {
-            None => self.head = at,
-            Some(tail) => pool.set_next(tail, at),
-        }
-        self.tail = at;
+        self.link_back(pool, at);
         at
     }
 
@@ -128,7 +124,26 @@ impl FrameQueue {
     /// # Panics
     /// If the queue has fewer.
     #[inline]
-    pub(crate) fn consume(&mut self, pool: &Pool, mut n: u32, place: Place) {
+    pub(crate) fn consume(&mut self, pool: &Pool, n: u32, place: Place) {
+        // Nearly always it is just the first frame.
+        if !self.is_empty() && pool.queued_len(self.head) == n {
+            self.release_front(pool, n, place);
+        } else {
+            self.consume_any(pool, n, place);
+        }
+    }
+
+    /// Releases the first frame, whose view is `len` long.
+    #[inline]
+    fn release_front(&mut self, pool: &Pool, len: u32, place: Place) {
+        self.head = pool.release_queued(self.head, place);
+        if self.head == FrameRef::NONE {
+            self.tail = FrameRef::NONE;
+        }
+        self.bytes -= len;
+    }
+
+    fn consume_any(&mut self, pool: &Pool, mut n: u32, place: Place) {
         assert!(n <= self.bytes, "consume {n} of {}", self.bytes);
         while n > 0 {
             let len = pool.queued_len(self.head);
@@ -137,13 +152,63 @@ impl FrameQueue {
                 self.bytes -= n;
                 return;
             }
-            self.head = pool.release_queued(self.head, place);
-            if self.head == FrameRef::NONE {
-                self.tail = FrameRef::NONE;
-            }
-            self.bytes -= len;
+            self.release_front(pool, len, place);
             n -= len;
         }
+    }
+
+    /// Appends a new frame with a copy of `bytes`. False if the pool has none for payload.
+    ///
+    /// # Panics
+    /// If they don't fit a frame behind [`Pool::TX_HEADROOM`].
+    #[inline]
+    pub(crate) fn push_copy(&mut self, pool: &Pool, bytes: &[u8], place: Place) -> bool {
+        let Some(at) = pool.alloc_queued(bytes, place) else { return false };
+        self.bytes += bytes.len() as u32;
+        self.link_back(pool, at);
+        true
+    }
+
+    #[inline]
+    fn link_back(&mut self, pool: &Pool, at: FrameRef) {
+        match self.tail.some() {
+            None => self.head = at,
+            Some(tail) => pool.set_next(tail, at),
+        }
+        self.tail = at;
+    }
+
+    /// The token of the first frame, which stays in the queue: to be transmitted, then
+    /// [forwarded](FrameQueue::forward) or forgotten. `None` if the device still has the frame, or
+    /// the queue is empty.
+    #[inline]
+    pub(crate) fn lend_front(&self, pool: &Pool) -> Option<Frame> {
+        if self.is_empty() { None } else { pool.lend(self.head) }
+    }
+
+    /// Moves the first frame, whose token this is, behind those of `to`: sent at this time with
+    /// this sequence number. Both queues are of the same place.
+    ///
+    /// # Panics
+    /// If the token is of another frame.
+    #[inline]
+    pub(crate) fn forward(
+        &mut self,
+        lent: Frame,
+        to: &mut FrameQueue,
+        pool: &Pool,
+        (seq, micros): (u32, u32),
+    ) {
+        let at = FrameRef(lent.index);
+        assert!(at == self.head, "a frame that is not the first");
+        let next = pool.next_sent(at, seq, micros);
+        self.head = next;
+        if next == FrameRef::NONE {
+            self.tail = FrameRef::NONE;
+        }
+        self.bytes -= lent.len() as u32;
+        to.bytes += lent.len() as u32;
+        to.link_back(pool, at);
     }
 
     /// Puts all frames of `front` before the ones here, leaving it empty.

@@ -53,6 +53,13 @@ impl Meta {
             misplaced(is, from);
         }
     }
+
+    #[inline]
+    fn note_sent(&self, seq: u32, micros: u32) {
+        self.seq.set(seq);
+        self.sent_at.set(micros);
+        self.flags.set(self.flags.get() & !MARKS);
+    }
 }
 
 #[cold]
@@ -77,6 +84,22 @@ impl Pool {
         let meta = self.meta(at.0);
         meta.move_place(place, Place::InHand);
         Frame { index: at.0, start: meta.start.get(), len: meta.len.get() }
+    }
+
+    /// The token of a frame that stays in its queue, unless the device has it.
+    #[inline]
+    pub(super) fn lend(&self, at: FrameRef) -> Option<Frame> {
+        let meta = self.meta(at.0);
+        let frame = Frame { index: at.0, start: meta.start.get(), len: meta.len.get() };
+        (meta.flags.get() & POSTED == 0).then_some(frame)
+    }
+
+    /// Takes a sent frame off the front of its queue; the one behind it is the result.
+    #[inline]
+    pub(super) fn next_sent(&self, at: FrameRef, seq: u32, micros: u32) -> FrameRef {
+        let meta = self.meta(at.0);
+        meta.note_sent(seq, micros);
+        FrameRef(meta.next.replace(NONE))
     }
 
     /// Drops the first `n` bytes of the view of a queued frame.
@@ -163,10 +186,7 @@ impl Pool {
     /// that nothing else is known of it.
     #[inline]
     pub(crate) fn note_sent(&self, at: FrameRef, seq: u32, micros: u32) {
-        let meta = self.meta(at.0);
-        meta.seq.set(seq);
-        meta.sent_at.set(micros);
-        meta.flags.set(meta.flags.get() & !MARKS);
+        self.meta(at.0).note_sent(seq, micros);
     }
 
     /// What the sender knows of a queued frame.

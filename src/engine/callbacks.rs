@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::counters::Counter;
+use super::io::Io;
 use super::send::Sent;
 use super::slots::{Pending, Slot};
 use super::timers::schedule;
@@ -27,9 +28,9 @@ impl<A: App, D: Device> Engine<A, D> {
             remote: std::net::SocketAddr::new(flow.remote.to_ip(), flow.remote_port),
             role,
         };
-        let segment = self.slots.at(index).outbox.segment;
-        let limit = self.send_limit(segment);
+        let connections = self.slots.used();
         let slot = self.slots.at(index);
+        let limit = self.io.send_limit(connections, slot.outbox.segment);
         let mut commands = Commands::default();
         let mut tx = Tx {
             context: TxContext { pool: &self.io.pool, limit, now: self.io.now },
@@ -48,7 +49,7 @@ impl<A: App, D: Device> Engine<A, D> {
                 if self.draining {
                     slot.pending |= Pending::DRAIN;
                 }
-                slot.carry_out(commands, &mut self.io);
+                slot.carry_out(&commands, &mut self.io);
             }
             Err(_) => {
                 self.io.counters.inc(Counter::ConnectionsRefused);
@@ -72,9 +73,12 @@ impl<A: App, D: Device> Engine<A, D> {
     }
 
     fn look_at(&mut self, index: u32) {
-        self.slots.at(index).pending -= Pending::LISTED;
-        self.run_callbacks(index);
+        let connections = self.slots.used();
         let slot = self.slots.at(index);
+        slot.pending -= Pending::LISTED;
+        if slot.app.is_some() {
+            slot.run_callbacks(&mut self.app, &mut self.io, connections);
+        }
         let mut held = None;
         if slot.over.is_none() {
             match slot.output(&mut self.io) {
@@ -106,75 +110,6 @@ impl<A: App, D: Device> Engine<A, D> {
         }
     }
 
-    fn run_callbacks(&mut self, index: u32) {
-        let due = |slot: &mut Slot<A::Conn>, pending: Pending| {
-            let is = slot.pending.contains(pending) && slot.over.is_none();
-            slot.pending -= pending;
-            is
-        };
-        let slot = self.slots.at(index);
-        if slot.app.is_none() {
-            return;
-        }
-        if !slot.pending.intersects(Pending::RARE) {
-            if due(slot, Pending::DATA) {
-                self.call(index, |app, conn, rx, tx| app.on_data(conn, rx, tx));
-            }
-            return;
-        }
-        let mut offer = due(slot, Pending::OFFER);
-        if due(slot, Pending::DRAIN) {
-            offer = true;
-            self.call(index, |app, conn, _, tx| app.on_drain(conn, tx));
-        }
-        if due(self.slots.at(index), Pending::STALLED) {
-            offer = true;
-            self.call(index, |app, conn, _, tx| app.on_notice(conn, Notice::Stalled, tx));
-        }
-        if due(self.slots.at(index), Pending::TIMER) {
-            offer = true;
-            self.call(index, |app, conn, _, tx| app.on_timer(conn, tx));
-        }
-        if due(self.slots.at(index), Pending::SPACE) {
-            offer = true;
-            self.call(index, |app, conn, _, tx| app.on_space(conn, tx));
-        }
-        let slot = self.slots.at(index);
-        let unread = offer && !slot.inbox.queue.is_empty();
-        if due(slot, Pending::DATA) || unread && slot.over.is_none() {
-            self.call(index, |app, conn, rx, tx| app.on_data(conn, rx, tx));
-        }
-    }
-
-    /// Calls `f` with the connection's state, and carries out its commands afterwards.
-    pub(super) fn call(
-        &mut self,
-        index: u32,
-        f: impl FnOnce(&mut A, &mut A::Conn, &mut Rx<'_>, &mut Tx<'_>),
-    ) {
-        let segment = self.slots.at(index).outbox.segment;
-        let limit = self.send_limit(segment);
-        let slot = self.slots.at(index);
-        let urgent = slot.urgent_past(&mut self.io);
-        let Some(conn) = slot.app.as_mut() else { return };
-        let mut commands = Commands::default();
-        let mut rx = Rx {
-            pool: &self.io.pool,
-            inbox: &mut slot.inbox,
-            owner: slot.id,
-            fin: slot.tcb.state.peer_has_finished(),
-            urgent,
-        };
-        let mut tx = Tx {
-            context: TxContext { pool: &self.io.pool, limit, now: self.io.now },
-            outbox: &mut slot.outbox,
-            commands: &mut commands,
-            id: slot.id,
-        };
-        f(&mut self.app, conn, &mut rx, &mut tx);
-        slot.carry_out(commands, &mut self.io);
-    }
-
     /// Messages that other threads posted, up to the budget of a turn.
     pub(super) fn deliver_messages(&mut self) -> bool {
         let mut any = false;
@@ -189,8 +124,12 @@ impl<A: App, D: Device> Engine<A, D> {
                 self.io.counters.inc(Counter::DropMessages);
                 continue;
             };
-            self.call(index, |app, conn, _, tx| app.on_message(conn, message, tx));
-            self.slots.at(index).pending |= Pending::OFFER;
+            let connections = self.slots.used();
+            let slot = self.slots.at(index);
+            slot.call(&mut self.app, &mut self.io, connections, |app, conn, _, tx| {
+                app.on_message(conn, message, tx);
+            });
+            slot.pending |= Pending::OFFER;
             self.list(index);
         }
         any
@@ -252,8 +191,96 @@ impl<A: App, D: Device> Engine<A, D> {
 }
 
 impl<C> Slot<C> {
+    /// Calls back whatever is due, for an application that has opened the connection.
+    #[inline]
+    fn run_callbacks<A, D>(&mut self, app: &mut A, io: &mut Io<D>, connections: u32)
+    where
+        A: App<Conn = C>,
+        D: Device,
+    {
+        if self.pending.intersects(Pending::RARE) {
+            return self.run_rare_callbacks(app, io, connections);
+        }
+        if self.take_due(Pending::DATA) {
+            self.call(app, io, connections, |app, conn, rx, tx| app.on_data(conn, rx, tx));
+        }
+    }
+
+    fn run_rare_callbacks<A, D>(&mut self, app: &mut A, io: &mut Io<D>, connections: u32)
+    where
+        A: App<Conn = C>,
+        D: Device,
+    {
+        let mut offer = self.take_due(Pending::OFFER);
+        if self.take_due(Pending::DRAIN) {
+            offer = true;
+            self.call(app, io, connections, |app, conn, _, tx| app.on_drain(conn, tx));
+        }
+        if self.take_due(Pending::STALLED) {
+            offer = true;
+            self.call(app, io, connections, |app, conn, _, tx| {
+                app.on_notice(conn, Notice::Stalled, tx);
+            });
+        }
+        if self.take_due(Pending::TIMER) {
+            offer = true;
+            self.call(app, io, connections, |app, conn, _, tx| app.on_timer(conn, tx));
+        }
+        if self.take_due(Pending::SPACE) {
+            offer = true;
+            self.call(app, io, connections, |app, conn, _, tx| app.on_space(conn, tx));
+        }
+        let unread = offer && !self.inbox.queue.is_empty();
+        if self.take_due(Pending::DATA) || unread && self.over.is_none() {
+            self.call(app, io, connections, |app, conn, rx, tx| app.on_data(conn, rx, tx));
+        }
+    }
+
+    /// Whether the connection lives and waited for this; now it doesn't.
+    #[inline]
+    fn take_due(&mut self, pending: Pending) -> bool {
+        let is = self.pending.contains(pending) && self.over.is_none();
+        self.pending -= pending;
+        is
+    }
+
+    /// Calls `f` with the connection's state, and carries out its commands afterwards.
+    #[inline]
+    fn call<A, D>(
+        &mut self,
+        app: &mut A,
+        io: &mut Io<D>,
+        connections: u32,
+        f: impl FnOnce(&mut A, &mut C, &mut Rx<'_>, &mut Tx<'_>),
+    ) where
+        A: App<Conn = C>,
+        D: Device,
+    {
+        let limit = io.send_limit(connections, self.outbox.segment);
+        let urgent = if self.tcb.has(Facts::OWN) { self.urgent_past(io) } else { None };
+        let Some(conn) = self.app.as_mut() else { return };
+        let mut commands = Commands::default();
+        let mut rx = Rx {
+            pool: &io.pool,
+            inbox: &mut self.inbox,
+            owner: self.id,
+            fin: self.tcb.state.peer_has_finished(),
+            urgent,
+        };
+        let mut tx = Tx {
+            context: TxContext { pool: &io.pool, limit, now: io.now },
+            outbox: &mut self.outbox,
+            commands: &mut commands,
+            id: self.id,
+        };
+        f(app, conn, &mut rx, &mut tx);
+        if self.outbox.finished || !commands.is_empty() {
+            self.carry_out(&commands, io);
+        }
+    }
+
     /// What a callback asked for.
-    pub(super) fn carry_out<D: Device>(&mut self, commands: Commands, io: &mut super::io::Io<D>) {
+    pub(super) fn carry_out<D: Device>(&mut self, commands: &Commands, io: &mut Io<D>) {
         if commands.abort && self.over.is_none() {
             // RFC 9293 section 3.10.5: in TIME-WAIT nobody is left to be told.
             if self.tcb.state != State::TimeWait {

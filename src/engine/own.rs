@@ -89,9 +89,6 @@ impl<C> Slot<C> {
 
     /// From behind the unread bytes to behind the last urgent one, for [`Rx`](crate::app::Rx).
     pub(super) fn urgent_past<D>(&mut self, io: &mut Io<D>) -> Option<i32> {
-        if !self.tcb.has(Facts::OWN) {
-            return None;
-        }
         let read = self.read_to();
         let up = self.own_mut(io).urgent_to(read)?;
         Some(read.distance_to(up) as i32 - self.inbox.queue.bytes() as i32)

@@ -126,15 +126,15 @@ impl<A: App, D: Device> Engine<A, D> {
     }
 }
 
-impl<A: App, D: Device> Engine<A, D> {
-    /// Bytes that a connection with segments of this size may have queued now.
+impl<D> Io<D> {
+    /// Bytes that a connection with segments of this size may have queued now, one of so many.
     #[inline]
-    pub(super) fn send_limit(&self, segment: u16) -> u32 {
-        let limit = self.io.settings.config.send_buffer;
-        if !frames_are_scarce(&self.io.pool) {
+    pub(super) fn send_limit(&self, connections: u32, segment: u16) -> u32 {
+        let limit = self.settings.config.send_buffer;
+        if !frames_are_scarce(&self.pool) {
             return limit;
         }
-        let part = (self.io.pool.free_for_data() / self.slots.used().max(1)).max(1);
+        let part = (self.pool.free_for_data() / connections.max(1)).max(1);
         limit.min(part.saturating_mul(u32::from(segment)))
     }
 }

@@ -255,7 +255,8 @@ impl<C> Slot<C> {
     pub(super) fn deliver<D: Device>(&mut self, frame: Frame, io: &mut Io<D>) {
         let len = frame.len() as u32;
         io.counters.add(Counter::BytesReceived, u64::from(len));
-        if !append_copy(&io.pool, &mut self.inbox.queue, &frame) {
+        let alone = self.inbox.queue.is_empty();
+        if alone || !append_copy(&io.pool, &mut self.inbox.queue, &frame) {
             self.inbox.queue.push_back(&io.pool, frame, Place::Received);
         } else {
             io.pool.release(frame);

@@ -4,7 +4,7 @@
 use super::counters::Counter;
 use super::io::{Fields, Io};
 use super::slots::{Has, Slot};
-use crate::app::split_frame;
+use crate::app::{Outbox, split_frame};
 use crate::device::{Class, Device, FrameRef, Marks, Place};
 use crate::tcp::output::{Next, Unsent};
 use crate::tcp::{Facts, LocalOffer, Recovery, State};
@@ -42,22 +42,21 @@ impl<C> Slot<C> {
         }
         self.restart_if_idle(io);
         let flow = self.flow(io);
-        while let Some(at) = self.outbox.queue.front().some() {
-            let len = io.pool.queued_len(at);
-            if !self.tcb.has_room_for(len) || io.pool.is_posted(at) || io.device.room() == 0 {
+        while !self.outbox.queue.is_empty() {
+            let Some(mut frame) = self.outbox.queue.lend_front(&io.pool) else { return false };
+            let len = frame.len() as u32;
+            if !self.tcb.has_room_for(len) {
                 return false;
             }
             let mut flags = Flags::ACK;
-            flags.set(Flags::PSH, at == self.outbox.queue.back());
+            flags.set(Flags::PSH, self.outbox.queue.bytes() == len);
             let next = Next { seq: self.tcb.snd_nxt, len, flags, again: false };
             let fields = self.plain_fields(next.seq, flags, io);
-            let Some(mut frame) = self.outbox.queue.pop_front(&io.pool, SENDING) else { break };
             if !io.send(&mut frame, &flow, self.hop, &fields) {
-                self.outbox.queue.insert_after(&io.pool, FrameRef::NONE, frame, SENDING);
                 return false;
             }
-            let at = self.outbox.in_flight.push_back(&io.pool, frame, SENDING);
-            io.pool.note_sent(at, next.seq.0, io.now.micros32());
+            let Outbox { queue, in_flight, .. } = &mut self.outbox;
+            queue.forward(frame, in_flight, &io.pool, (next.seq.0, io.now.micros32()));
             self.advertised(&fields, io);
             self.tcb.sent(&next, io.now);
             io.counters.add(Counter::BytesSent, u64::from(len));
