@@ -99,7 +99,7 @@ impl Tick {
     /// The same for a duration in microseconds.
     #[inline]
     pub(crate) const fn after_micros(self, micros: u32) -> Tick {
-        let ticks = (micros as u64 * 1_000).div_ceil(Tick::NANOS) as u32;
+        let ticks = ((micros as u64 * 1_000 + (Tick::NANOS - 1)) >> Tick::SHIFT) as u32;
         Tick(self.0.wrapping_add(ticks).wrapping_add((micros != 0) as u32))
     }
 

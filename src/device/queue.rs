@@ -123,7 +123,7 @@ impl FrameQueue {
     ///
     /// # Panics
     /// If the queue has fewer.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn consume(&mut self, pool: &Pool, n: u32, place: Place) {
         // Nearly always it is just the first frame.
         if !self.is_empty() && pool.queued_len(self.head) == n {
@@ -169,7 +169,7 @@ impl FrameQueue {
         true
     }
 
-    #[inline]
+    #[inline(always)]
     fn link_back(&mut self, pool: &Pool, at: FrameRef) {
         match self.tail.some() {
             None => self.head = at,

@@ -49,14 +49,14 @@ impl<C> Slot<C> {
         self.keep(recovery, io);
     }
 
-    /// The front of the queue in flight begins at SND.UNA, wherever in a frame that is.
-    pub(super) fn trim_marks<D: Device>(&mut self, before: u32, io: &mut Io<D>) {
+    /// The front of the queue in flight begins at SND.UNA, wherever in a frame that is: `cut` bytes
+    /// were taken off it just now.
+    pub(super) fn trim_marks<D: Device>(&mut self, cut: u32, io: &mut Io<D>) {
         let front = self.outbox.in_flight.front();
-        if front == FrameRef::NONE || Seq(io.pool.seq(front)) == self.tcb.snd_una {
+        if Seq(io.pool.seq(front)) == self.tcb.snd_una {
             return;
         }
         io.pool.set_seq(front, self.tcb.snd_una.0);
-        let cut = before.saturating_sub(io.pool.queued_len(front));
         let marks = io.pool.marks(front);
         if let Some(recovery) = self.recovery_mut(io) {
             if marks.contains(Marks::LOST) {

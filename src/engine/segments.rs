@@ -182,13 +182,16 @@ impl<C> Slot<C> {
             return;
         }
         let in_flight = self.outbox.in_flight.bytes();
-        let first = self.outbox.in_flight.front();
-        let first_len = first.some().map_or(0, |first| io.pool.queued_len(first));
-        self.outbox.in_flight.consume(&io.pool, acked.min(in_flight), Place::Sending);
-        let same = first == self.outbox.in_flight.front();
-        self.trim_marks(if same { first_len } else { 0 }, io);
-        let rest = acked.saturating_sub(in_flight).min(self.outbox.queue.bytes());
-        self.outbox.queue.consume(&io.pool, rest, Place::Sending);
+        let (first, taken) = (self.outbox.in_flight.front(), acked.min(in_flight));
+        self.outbox.in_flight.consume(&io.pool, taken, Place::Sending);
+        if !self.outbox.in_flight.is_empty() {
+            let same = first == self.outbox.in_flight.front();
+            self.trim_marks(if same { taken } else { 0 }, io);
+        }
+        if acked > in_flight {
+            let rest = (acked - in_flight).min(self.outbox.queue.bytes());
+            self.outbox.queue.consume(&io.pool, rest, Place::Sending);
+        }
         if self.tcb.has(Facts::OWN) {
             let una = self.tcb.snd_una;
             self.own_mut(io).acknowledged(una);

@@ -109,6 +109,7 @@ impl<C> Slot<C> {
 /// Arms the wheel for the connection's earliest deadline, `other` included, which lies elsewhere. A
 /// wheel armed too early is left alone: it finds nothing due, and is armed anew. Most deadlines are
 /// moved away many times before they are due.
+#[inline]
 pub(super) fn schedule<C>(slot: &mut Slot<C>, index: u32, other: Option<Tick>, wheel: &mut Wheel) {
     let mut first = slot.tcb.next_deadline();
     if let Some(other) = other {

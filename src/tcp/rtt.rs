@@ -86,6 +86,7 @@ impl RttEstimator {
 
     /// Takes in a measured round trip of `rtt_us` microseconds and computes the time-out anew (RFC
     /// 6298 sections 2.2 and 2.3). The back-off ends (section 5, closing note).
+    #[inline]
     pub fn sample(&mut self, rtt_us: u32, limits: &RtoLimits) {
         // A sample of zero is a round trip within a microsecond; zero itself says "no sample".
         let r = rtt_us.clamp(1, MAX_SAMPLE_US);
@@ -155,6 +156,7 @@ impl RttEstimator {
     /// An acknowledgement of retransmitted data is no reason: by Karn's algorithm the doubled
     /// time-out stays until there is a sample (RFC 6298 section 5, closing note), which ends it by
     /// itself.
+    #[inline]
     pub fn reset_backoff(&mut self, limits: &RtoLimits) {
         self.backoff = 0;
         self.rto_us = if self.srtt_8 == 0 {

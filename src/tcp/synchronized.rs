@@ -282,11 +282,19 @@ impl Tcb {
     }
 
     /// The congestion window grows by what was acknowledged; `flight` were on the way before.
+    #[inline]
     pub(super) fn grow(&mut self, acked: u32, flight: u32, now: Instant) {
+        if self.has(Facts::CWND_LIMITED) {
+            self.grow_limited(acked, flight, now);
+        } else {
+            self.congestion.on_unlimited_ack();
+        }
+    }
+
+    fn grow_limited(&mut self, acked: u32, flight: u32, now: Instant) {
         let rtt = self.rtt.srtt().unwrap_or_default();
         let (una, end) = (self.snd_una, self.limited_end);
-        let limited = self.has(Facts::CWND_LIMITED) && (una - acked).before(end);
-        self.congestion.on_ack(acked, flight, limited, now, rtt);
+        self.congestion.on_ack(acked, flight, (una - acked).before(end), now, rtt);
         if una.at_or_after(end) {
             self.facts -= Facts::CWND_LIMITED;
         }
@@ -329,6 +337,7 @@ impl Tcb {
     /// Karn's algorithm: only a segment sent once is timed (RFC 6298 section 3), unless a timestamp
     /// says which transmission was acknowledged: of interest while the time-out is backed off,
     /// since the sample ends that.
+    #[inline]
     fn measure_rtt(&mut self, segment: &Segment, settings: &Settings, now: Instant) {
         if self.has(Facts::TIMING) && segment.ack.at_or_after(self.rtt_seq) {
             let rtt = now.micros32().wrapping_sub(self.rtt_started_us);

@@ -93,6 +93,15 @@ impl Control {
             Control::Bbr(_) => Algorithm::Bbr,
         }
     }
+
+    /// [`on_ack`](CongestionControl::on_ack) of what the window did not limit: only CUBIC's clock
+    /// hears of it.
+    #[inline]
+    pub(crate) fn on_unlimited_ack(&mut self) {
+        if let Control::Cubic(cubic) = self {
+            cubic.pause();
+        }
+    }
 }
 
 /// Calls the same method of whichever algorithm it is.

@@ -149,6 +149,14 @@ impl Avoidance {
 }
 
 impl Cubic {
+    /// … and the time that passes meanwhile doesn't count (section 5.8).
+    #[inline]
+    pub(super) fn pause(&mut self) {
+        if let Phase::Later(Avoidance { stage: stage @ Stage::Running, .. }) = &mut self.phase {
+            *stage = Stage::Paused;
+        }
+    }
+
     /// Sections 4.6 and 4.7: remembers where it happened, and gives the new threshold.
     fn reduction(&mut self, flight: u32, stage: Stage) -> u32 {
         let cwnd = self.window.cwnd;
@@ -213,14 +221,7 @@ impl CongestionControl for Cubic {
     fn on_ack(&mut self, acked: u32, flight: u32, cwnd_limited: bool, now: Instant, rtt: Duration) {
         match &mut self.phase {
             // Section 4.2: a window that the application doesn't fill doesn't grow …
-            _ if !cwnd_limited => {
-                if let Phase::Later(Avoidance { stage: stage @ Stage::Running, .. }) =
-                    &mut self.phase
-                {
-                    // … and the time that passes meanwhile doesn't count (section 5.8).
-                    *stage = Stage::Paused;
-                }
-            }
+            _ if !cwnd_limited => self.pause(),
             Phase::Initial(hystart) => match hystart.on_ack(acked, flight, self.window.smss()) {
                 Growth::By(by) => self.window.grow(by),
                 Growth::Done => {
