@@ -83,7 +83,9 @@ impl<A: App, D: Device> Engine<A, D> {
             slot.note_acknowledged(io);
             slot.note_use(outcome.acked, io);
         }
-        slot.acknowledged(outcome.acked, io);
+        if outcome.acked > 0 {
+            slot.acknowledged(outcome.acked, io);
+        }
         if slot.tcb.has(Facts::SACK) {
             slot.sacks_arrive(segment, outcome.acked > 0, io);
         } else {
@@ -161,12 +163,12 @@ impl<C> Slot<C> {
         io: &mut Io<D>,
     ) {
         self.hop = hop;
-        let outcome = self.tcb.predicted_arrives(segment, &io.settings, io.now);
-        if outcome.acked > 0 {
+        let acked = self.tcb.predicted_arrives(segment, &io.settings, io.now);
+        if acked > 0 {
             self.sample_round_trip(io);
-            self.note_use(outcome.acked, io);
+            self.note_use(acked, io);
+            self.acknowledged(acked, io);
         }
-        self.acknowledged(outcome.acked, io);
         if segment.payload_len == 0 {
             return io.pool.release(frame);
         }
@@ -178,9 +180,6 @@ impl<C> Slot<C> {
     /// Releases what the peer has, and owes `on_space` if that is what the application waits for.
     #[inline]
     fn acknowledged<D: Device>(&mut self, acked: u32, io: &mut Io<D>) {
-        if acked == 0 {
-            return;
-        }
         let in_flight = self.outbox.in_flight.bytes();
         let (first, taken) = (self.outbox.in_flight.front(), acked.min(in_flight));
         self.outbox.in_flight.consume(&io.pool, taken, Place::Sending);

@@ -111,17 +111,17 @@ impl<C> Slot<C> {
 /// moved away many times before they are due.
 #[inline]
 pub(super) fn schedule<C>(slot: &mut Slot<C>, index: u32, other: Option<Tick>, wheel: &mut Wheel) {
-    let mut first = slot.tcb.next_deadline();
-    if let Some(other) = other {
-        first = Some(first.map_or(other, |at| at.min(other)));
-    }
-    if slot.pending.contains(Pending::APP_TIMER) {
-        first = Some(first.map_or(slot.timer_at, |at| at.min(slot.timer_at)));
-    }
-    let Some(first) = first else { return };
-    if slot.pending.contains(Pending::ARMED) && !slot.armed_at.is_after(first) {
+    let armed = slot.pending.contains(Pending::ARMED).then_some(slot.armed_at);
+    let own = slot.pending.contains(Pending::APP_TIMER).then_some(slot.timer_at);
+    if let Some(armed) = armed
+        && !slot.tcb.is_due_before(armed)
+        && !own.is_some_and(|own| armed.is_after(own))
+        && !other.is_some_and(|other| armed.is_after(other))
+    {
         return;
     }
+    let deadlines = [slot.tcb.next_deadline(), own, other];
+    let Some(first) = deadlines.into_iter().flatten().reduce(Tick::min) else { return };
     slot.armed_at = first;
     slot.pending |= Pending::ARMED;
     wheel.arm(index, first);

@@ -123,10 +123,6 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         let Body::Tcp(segment) = &parsed.body else { return Arrived::Other };
         let Some(local) = self.io.local_index(segment.dst) else { return Arrived::NotOurs };
-        if !segment.src.is_unicast() || parsed.link.dst.is_multicast() {
-            // RFC 9293 section 3.9.2.3, MUST-63: nothing from or to a group.
-            return Arrived::NotOurs;
-        }
         arrival.flow = Flow {
             remote: segment.src,
             remote_port: segment.src_port,
@@ -155,6 +151,11 @@ impl<A: App, D: Device> Engine<A, D> {
                 let (flow, hop) = (&arrival.flow, Hop::back(&arrival.parsed.link));
                 if self.slots.get(arrival.first).is_some_and(|slot| slot.is_of(flow, &self.io)) {
                     return self.connection_arrives(arrival.first, frame, segment, hop);
+                }
+                if !segment.src.is_unicast() || arrival.parsed.link.dst.is_multicast() {
+                    // RFC 9293 section 3.9.2.3, MUST-63: nothing from or to a group.
+                    self.io.counters.inc(Counter::DropNotOurs);
+                    return self.io.pool.release(frame);
                 }
                 self.segment_arrives(frame, segment, flow, hop, arrival.hash);
             }

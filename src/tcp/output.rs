@@ -247,7 +247,8 @@ impl Tcb {
     #[inline]
     pub(crate) fn was_idle(&self, now: Instant) -> bool {
         // With nothing in flight, `stalled_since` is when the last of it was acknowledged.
-        self.flight() == 0 && !self.stalled_since.after(self.rtt.rto()).is_after(now.tick())
+        let timeout = self.rtt.rto_us();
+        self.flight() == 0 && !self.stalled_since.after_micros(timeout).is_after(now.tick())
     }
 
     /// Whether the congestion window is larger than a restart would leave it.

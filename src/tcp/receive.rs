@@ -124,9 +124,11 @@ impl Tcb {
         let free = buffer.saturating_sub(charged);
         let have = self.rcv_wnd();
         let step = (buffer / 2).min(u32::from(self.rcv_mss.max(self.snd_mss)));
-        let window = if free >= have.saturating_add(step) { free } else { have };
-        let field = (window >> self.rcv_scale).min(u32::from(u16::MAX));
-        let field = field.max(have.div_ceil(1 << self.rcv_scale).min(u32::from(u16::MAX)));
+        // Rounded up, so that the edge stays where it is.
+        let edge = have.saturating_add((1 << self.rcv_scale) - 1) >> self.rcv_scale;
+        let opens = free >= have.saturating_add(step);
+        let field = if opens { edge.max(free >> self.rcv_scale) } else { edge };
+        let field = field.min(u32::from(u16::MAX));
         (field as u16, field << self.rcv_scale)
     }
 

@@ -338,7 +338,7 @@ impl Tcb {
     /// says which transmission was acknowledged: of interest while the time-out is backed off,
     /// since the sample ends that.
     #[inline]
-    fn measure_rtt(&mut self, segment: &Segment, settings: &Settings, now: Instant) {
+    pub(super) fn measure_rtt(&mut self, segment: &Segment, settings: &Settings, now: Instant) {
         if self.has(Facts::TIMING) && segment.ack.at_or_after(self.rtt_seq) {
             let rtt = now.micros32().wrapping_sub(self.rtt_started_us);
             if self.has(Facts::SPURIOUS) {

@@ -55,6 +55,14 @@ impl Tcb {
         first
     }
 
+    /// Whether [`next_deadline`](Tcb::next_deadline) is one, and before `at`.
+    #[inline]
+    pub(crate) fn is_due_before(&self, at: Tick) -> bool {
+        (self.has(Facts::RETRANSMIT_ARMED) && at.is_after(self.retransmit_at))
+            || (self.has(Facts::IDLE_ARMED) && at.is_after(self.idle_at))
+            || (self.has(Facts::ACK_DELAYED) && at.is_after(self.ack_at))
+    }
+
     #[inline]
     pub(super) fn arm_retransmit(&mut self, now: Instant) {
         if self.is_impatient() {
