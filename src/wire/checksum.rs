@@ -84,11 +84,31 @@ impl Sum {
 const BLOCK: usize = 32;
 const LANES: usize = BLOCK / 8;
 
+/// Up to here a chain of additions with carry is shorter than what vectors need around them.
+const SHORT: usize = 8 * BLOCK;
+
 /// Sums bytes of any length and alignment.
 #[inline]
 pub fn sum(bytes: &[u8]) -> Sum {
     let (blocks, tail) = bytes.as_chunks::<BLOCK>();
-    if blocks.is_empty() { sum_tail(Sum::ZERO, tail) } else { sum_tail(sum_blocks(blocks), tail) }
+    let blocks = if bytes.len() < SHORT { sum_few(blocks) } else { sum_blocks(blocks) };
+    sum_tail(blocks, tail)
+}
+
+/// Sums a few blocks: to add 64 bits to 128 takes one addition, and one of its carry.
+#[inline(always)]
+fn sum_few(blocks: &[[u8; BLOCK]]) -> Sum {
+    // Two chains, which need not wait for each other.
+    let (mut even, mut odd) = (0u128, 0u128);
+    for block in blocks {
+        let [a, b, c, d] = block.as_chunks::<8>().0 else { continue };
+        even += u128::from(u64::from_ne_bytes(*a));
+        odd += u128::from(u64::from_ne_bytes(*b));
+        even += u128::from(u64::from_ne_bytes(*c));
+        odd += u128::from(u64::from_ne_bytes(*d));
+    }
+    let sum = even + odd;
+    Sum(sum as u64).plus((sum >> 64) as u64)
 }
 
 /// Sums a header of known size, without a loop.
