@@ -36,11 +36,13 @@ pub struct Rx<'a> {
 
 impl Rx<'_> {
     /// Unread bytes.
+    #[inline]
     pub fn len(&self) -> usize {
         self.inbox.queue.bytes() as usize
     }
 
     /// Whether there is nothing to read.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.inbox.queue.is_empty()
     }
@@ -84,6 +86,7 @@ impl Rx<'_> {
     ///
     /// # Panics
     /// If there are fewer unread bytes.
+    #[inline]
     pub fn consume(&mut self, n: usize) {
         assert!(n <= self.len(), "consume({n}) of {} unread bytes", self.len());
         self.inbox.queue.consume(self.pool, n as u32, Place::Received);

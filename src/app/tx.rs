@@ -87,6 +87,7 @@ impl Tx<'_> {
     }
 
     /// Bytes that can be written now: zero after [`Tx::finish`] or [`Tx::abort`].
+    #[inline]
     pub fn space(&self) -> usize {
         if self.closed() {
             return 0;
@@ -98,10 +99,13 @@ impl Tx<'_> {
 
     /// Copies as much of `bytes` as there is space for; returns how much. A short write (less than
     /// all of it) is followed by exactly one `on_space`.
+    // So that a response of known length is copied without a call.
+    #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> usize {
-        if self.write_alone(bytes) {
-            return bytes.len();
-        }
+        if self.write_alone(bytes) { bytes.len() } else { self.write_pieces(bytes) }
+    }
+
+    fn write_pieces(&mut self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
         let written = self.fill(bytes.len(), |room| {
             let (now, later) = rest.split_at(room.len().min(rest.len()));
@@ -114,7 +118,7 @@ impl Tx<'_> {
     }
 
     /// The most common write: all of a response that fits one segment, with nothing before it.
-    #[inline]
+    #[inline(always)]
     fn write_alone(&mut self, bytes: &[u8]) -> bool {
         let outbox = &mut *self.outbox;
         let limit = self.context.limit.saturating_sub(outbox.in_flight.bytes()) as usize;

@@ -212,7 +212,7 @@ impl Pool {
     }
 
     /// A frame with a copy of `bytes`, to be linked into a queue of `place` at once.
-    #[inline]
+    #[inline(always)]
     pub(super) fn alloc_queued(&self, bytes: &[u8], place: Place) -> Option<FrameRef> {
         let start = Pool::TX_HEADROOM;
         assert!(bytes.len() <= self.frame_size() - start, "{} bytes in a frame", bytes.len());

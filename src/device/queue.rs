@@ -161,7 +161,7 @@ impl FrameQueue {
     ///
     /// # Panics
     /// If they don't fit a frame behind [`Pool::TX_HEADROOM`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push_copy(&mut self, pool: &Pool, bytes: &[u8], place: Place) -> bool {
         let Some(at) = pool.alloc_queued(bytes, place) else { return false };
         self.bytes += bytes.len() as u32;
