@@ -4,6 +4,7 @@
 use super::flow::Flow;
 use super::slab::Slab;
 use crate::wire::Addr;
+use crate::wire::tcp::Segment;
 
 /// What [`Flow`] says, in half the room.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +74,14 @@ impl FarAddresses {
         let Ends { remote_port, local_port, local, .. } = *ends;
         (remote_port, local_port, local) == (flow.remote_port, flow.local_port, flow.local)
             && self.remote(ends) == flow.remote
+    }
+
+    /// [`is`](FarAddresses::is) the flow of a received segment, to this address of ours.
+    #[inline]
+    pub(crate) fn is_from(&self, ends: &Ends, segment: &Segment, at: u16) -> bool {
+        let Ends { remote_port, local_port, local, .. } = *ends;
+        (remote_port, local_port, local) == (segment.src_port, segment.dst_port, at)
+            && self.remote(ends) == segment.src
     }
 }
 

@@ -1,5 +1,6 @@
 //! What names a connection on the wire, and the way to its peer.
 
+use crate::wire::tcp::Segment;
 use crate::wire::{Addr, Link, Mac, Vlan};
 
 /// A connection's addresses and ports; ours by its index among the engine's addresses.
@@ -9,6 +10,15 @@ pub(crate) struct Flow {
     pub(crate) remote_port: u16,
     pub(crate) local_port: u16,
     pub(crate) local: u16,
+}
+
+impl Flow {
+    /// The flow of a received segment, to the address of ours with this index.
+    #[inline]
+    pub(crate) fn of(segment: &Segment, local: u16) -> Flow {
+        let Segment { src, src_port, dst_port, .. } = *segment;
+        Flow { remote: src, remote_port: src_port, local_port: dst_port, local }
+    }
 }
 
 /// Hardware address and VLAN of the next hop to a peer: where its first segment came from. A reply

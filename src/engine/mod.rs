@@ -284,11 +284,7 @@ impl<A: App, D: Device> Engine<A, D> {
 
     /// Puts a connection on the list of those to be looked at in this turn.
     fn list(&mut self, index: u32) {
-        let pending = &mut self.slots.at(index).pending;
-        if !pending.contains(slots::Pending::LISTED) {
-            *pending |= slots::Pending::LISTED;
-            self.ready.push(index);
-        }
+        list(self.slots.at(index), index, &mut self.ready);
     }
 
     fn hash(&self, flow: &flow::Flow) -> u64 {
@@ -298,6 +294,15 @@ impl<A: App, D: Device> Engine<A, D> {
 
     fn socket_address(&self, local: u16, port: u16) -> SocketAddr {
         SocketAddr::new(self.io.locals[usize::from(local)].cidr.addr.to_ip(), port)
+    }
+}
+
+/// Puts the connection in a slot on the list, unless it is there.
+#[inline]
+fn list<C>(slot: &mut slots::Slot<C>, index: u32, ready: &mut Vec<u32>) {
+    if !slot.pending.contains(slots::Pending::LISTED) {
+        slot.pending |= slots::Pending::LISTED;
+        ready.push(index);
     }
 }
 

@@ -23,6 +23,11 @@ impl<A: App, D: Device> Engine<A, D> {
         hop: Hop,
         hash: u64,
     ) {
+        if !segment.src.is_unicast() {
+            // RFC 9293 section 3.9.2.3, MUST-63: nothing from a group, and so no connection to one.
+            self.io.counters.inc(Counter::DropNotOurs);
+            return self.io.pool.release(frame);
+        }
         match self.find_flow(flow, hash) {
             Some(Target::Connection(index)) => {
                 self.connection_arrives(index, frame, segment, hop);
@@ -50,6 +55,8 @@ impl<A: App, D: Device> Engine<A, D> {
     }
 
     /// SEGMENT ARRIVES for a connection in a slot; the frame is kept or released.
+    // The long way: `process` has seen to the predicted ones.
+    #[inline(never)]
     pub(super) fn connection_arrives(
         &mut self,
         index: u32,
@@ -64,10 +71,6 @@ impl<A: App, D: Device> Engine<A, D> {
             return;
         }
         let io = &mut self.io;
-        if slot.is_predicted(segment, io) {
-            slot.predicted_arrives(frame, segment, hop, io);
-            return self.list(index);
-        }
         let offer = io.offer(slot.ends.is_v4());
         let before = slot.tcb.ecn.is_on().then(|| slot.before_marks(io));
         let mut space = None;
@@ -146,8 +149,9 @@ impl<C> Slot<C> {
     /// Whether the segment is the one that nearly every segment is: the next, on a connection where
     /// nothing is missing either way.
     #[inline]
-    fn is_predicted<D: Device>(&self, segment: &Segment, io: &Io<D>) -> bool {
-        self.tcb.is_usual()
+    pub(super) fn is_predicted<D: Device>(&self, segment: &Segment, io: &Io<D>) -> bool {
+        self.over.is_none()
+            && self.tcb.is_usual()
             && self.tcb.predicts(segment)
             && !self.has.intersects(Has::UNUSUAL)
             && io.may_receive()
@@ -155,7 +159,7 @@ impl<C> Slot<C> {
 
     /// A [predicted](Slot::is_predicted) segment arrives.
     #[inline]
-    fn predicted_arrives<D: Device>(
+    pub(super) fn predicted_arrives<D: Device>(
         &mut self,
         mut frame: Frame,
         segment: &Segment,

@@ -184,6 +184,15 @@ impl<C> Slots<C> {
         self.entries.get(index as usize)?.slot()
     }
 
+    /// The same, to be changed.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Slot<C>> {
+        match self.entries.get_mut(index as usize)? {
+            Entry::Used(slot) => Some(slot),
+            Entry::Free { .. } => None,
+        }
+    }
+
     /// The index of the connection with this name, if it still lives.
     pub(crate) fn find(&self, id: ConnId) -> Option<u32> {
         let slot = self.get(id.slot())?;

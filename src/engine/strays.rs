@@ -9,7 +9,7 @@
 
 use super::Engine;
 use super::counters::Counter;
-use super::flow::Hop;
+use super::flow::{Flow, Hop};
 use super::turn::{Arrival, Arrived};
 use crate::app::App;
 use crate::device::{Class, Device, Frame};
@@ -55,10 +55,11 @@ impl<A: App, D: Device> Engine<A, D> {
         self.stray = true;
         let mut arrival = Arrival::NOTHING;
         self.parse(&frame, &mut arrival);
-        let Arrival { what, parsed, flow, hash, .. } = &arrival;
+        let Arrival { what, parsed, local, hash, .. } = &arrival;
         match (what, &parsed.body) {
             (Arrived::Segment, Body::Tcp(segment)) => {
-                self.segment_arrives(frame, segment, flow, Hop::back(&parsed.link), *hash);
+                let flow = Flow::of(segment, *local);
+                self.segment_arrives(frame, segment, &flow, Hop::back(&parsed.link), *hash);
             }
             (Arrived::Rejected(_) | Arrived::NotOurs, _) => {
                 self.io.counters.inc(Counter::DropStray);

@@ -2,11 +2,11 @@
 
 use super::counters::Counter;
 use super::flow::{Flow, Hop};
-use super::{Engine, Target};
+use super::{Engine, Target, list};
 use crate::app::{App, Core};
 use crate::device::{Device, Frame};
 use crate::time::{Instant, Tick};
-use crate::wire::{self, Addr, Body, Checks, Parsed, Reject};
+use crate::wire::{self, Body, Checks, Parsed, Reject};
 
 /// What a turn did, and when the next one is needed at the latest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +33,9 @@ pub(super) enum Arrived {
 pub(super) struct Arrival {
     pub(super) what: Arrived,
     pub(super) parsed: Parsed,
-    /// These mean something for a segment to us.
-    pub(super) flow: Flow,
+    /// These mean something for a segment to us: which of our addresses it is to, and the hash of
+    /// its flow.
+    pub(super) local: u16,
     pub(super) hash: u64,
     /// The slot that the table names first for this hash: almost always the right one.
     first: u32,
@@ -44,7 +45,7 @@ impl Arrival {
     pub(super) const NOTHING: Arrival = Arrival {
         what: Arrived::Other,
         parsed: Parsed::NOTHING,
-        flow: Flow { remote: Addr::UNSPECIFIED_V4, remote_port: 0, local_port: 0, local: 0 },
+        local: 0,
         hash: 0,
         first: NO_SLOT,
     };
@@ -123,13 +124,13 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         let Body::Tcp(segment) = &parsed.body else { return Arrived::Other };
         let Some(local) = self.io.local_index(segment.dst) else { return Arrived::NotOurs };
-        arrival.flow = Flow {
-            remote: segment.src,
-            remote_port: segment.src_port,
-            local_port: segment.dst_port,
-            local,
-        };
-        arrival.hash = self.hash(&arrival.flow);
+        if parsed.link.dst.is_multicast() {
+            // RFC 9293 section 3.9.2.3, MUST-63: nothing to a group.
+            return Arrived::NotOurs;
+        }
+        let (local_port, remote_port) = (segment.dst_port, segment.src_port);
+        arrival.local = local;
+        arrival.hash = self.hash.hash(&segment.dst.0, local_port, &segment.src.0, remote_port);
         Arrived::Segment
     }
 
@@ -148,16 +149,18 @@ impl<A: App, D: Device> Engine<A, D> {
         match (&arrival.parsed.body, arrival.what) {
             (Body::Tcp(segment), Arrived::Segment) => {
                 self.io.counters.inc(Counter::SegmentsReceived);
-                let (flow, hop) = (&arrival.flow, Hop::back(&arrival.parsed.link));
-                if self.slots.get(arrival.first).is_some_and(|slot| slot.is_of(flow, &self.io)) {
-                    return self.connection_arrives(arrival.first, frame, segment, hop);
+                let (index, hop) = (arrival.first, Hop::back(&arrival.parsed.link));
+                if let Some(slot) = self.slots.get_mut(index)
+                    && self.io.far.is_from(&slot.ends, segment, arrival.local)
+                {
+                    if slot.is_predicted(segment, &self.io) {
+                        slot.predicted_arrives(frame, segment, hop, &mut self.io);
+                        return list(slot, index, &mut self.ready);
+                    }
+                    return self.connection_arrives(index, frame, segment, hop);
                 }
-                if !segment.src.is_unicast() || arrival.parsed.link.dst.is_multicast() {
-                    // RFC 9293 section 3.9.2.3, MUST-63: nothing from or to a group.
-                    self.io.counters.inc(Counter::DropNotOurs);
-                    return self.io.pool.release(frame);
-                }
-                self.segment_arrives(frame, segment, flow, hop, arrival.hash);
+                let flow = Flow::of(segment, arrival.local);
+                self.segment_arrives(frame, segment, &flow, hop, arrival.hash);
             }
             (_, Arrived::Rejected(reject)) => {
                 self.io.counters.reject(reject);
