@@ -23,6 +23,28 @@ impl Ends {
         self.is_v4
     }
 
+    /// The peer's address, if it is of IPv4.
+    #[inline]
+    pub(crate) fn remote_v4(&self) -> Option<[u8; 4]> {
+        self.is_v4.then_some(self.remote)
+    }
+
+    #[inline]
+    pub(crate) fn remote_port(&self) -> u16 {
+        self.remote_port
+    }
+
+    #[inline]
+    pub(crate) fn local_port(&self) -> u16 {
+        self.local_port
+    }
+
+    /// Which of our addresses it is.
+    #[inline]
+    pub(crate) fn local(&self) -> u16 {
+        self.local
+    }
+
     fn index(&self) -> u32 {
         u32::from_ne_bytes(self.remote)
     }

@@ -8,7 +8,7 @@ use siphasher::sip::SipHasher24;
 
 use super::config::Limits;
 use super::counters::{Counter, Counters};
-use super::ends::FarAddresses;
+use super::ends::{Ends, FarAddresses};
 use super::flow::{Flow, Hop};
 use super::flow_hash::FlowHash;
 use super::rare::Rare;
@@ -20,7 +20,7 @@ use crate::device::{Class, Device, Frame, Pool};
 use crate::tcp::{Accurate, LocalOffer, Own, Settings};
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, Headers, Options};
-use crate::wire::{Addr, Cidr, Mac, Seq};
+use crate::wire::{Addr, Cidr, Link, Mac, Seq};
 
 /// One of our addresses.
 #[derive(Clone, Copy, Debug)]
@@ -188,9 +188,6 @@ impl<D: Device> Io<D> {
 
     /// Sends the payload in `frame` with headers in front; its view is the payload again
     /// afterwards. False, and nothing sent, if the device has no room.
-    // Through memory, `frame` and `fields` are written in halves and read as one word, which waits
-    // until the stores before are done.
-    #[inline(always)]
     pub(crate) fn send(
         &mut self,
         frame: &mut Frame,
@@ -203,10 +200,56 @@ impl<D: Device> Io<D> {
             self.counters.inc(Counter::DropNoNeighbour);
             return true;
         }
+        let headers = self.headers(flow, hop, fields);
+        self.send_behind(&headers, frame)
+    }
+
+    /// [`send`](Io::send) to `ends`, where nearly always all is IPv4, without a VLAN, and with
+    /// timestamps for the only option: headers built from that have their length, and the place of
+    /// every field, when this is compiled.
+    #[inline(always)]
+    pub(crate) fn send_usual(
+        &mut self,
+        frame: &mut Frame,
+        ends: &Ends,
+        hop: Hop,
+        fields: &Fields,
+    ) -> bool {
+        let local = self.locals[usize::from(ends.local())].cidr.addr.v4();
+        if let (Some(remote), Some(local)) = (ends.remote_v4(), local)
+            && let Some(timestamps) = fields.options.timestamps
+            && fields.options.is_plain()
+            && hop.is_untagged()
+            && hop != Hop::UNKNOWN
+        {
+            let headers = Headers {
+                link: Link { src: self.mac, dst: Mac(hop.mac()), vlan: None },
+                src: Addr::from_v4(local),
+                dst: Addr::from_v4(remote),
+                src_port: ends.local_port(),
+                dst_port: ends.remote_port(),
+                seq: fields.seq,
+                ack: fields.ack,
+                flags: fields.flags,
+                window: fields.window,
+                urgent: fields.urgent,
+                hop_limit: self.settings.config.hop_limit,
+                dscp: fields.dscp.unwrap_or(self.settings.config.dscp & 0x3f),
+                ecn: fields.ecn,
+                flow_label: 0,
+                options: Options { timestamps: Some(timestamps), ..Options::NONE },
+            };
+            return self.send_behind(&headers, frame);
+        }
+        let flow = self.far.flow(ends);
+        self.send(frame, &flow, hop, fields)
+    }
+
+    #[inline(always)]
+    fn send_behind(&mut self, headers: &Headers, frame: &mut Frame) -> bool {
         if self.device.room() == 0 {
             return false;
         }
-        let headers = self.headers(flow, hop, fields);
         let len = headers.len();
         frame.prepend(len);
         headers.emit(self.pool.bytes_mut(frame));

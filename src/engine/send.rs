@@ -41,7 +41,6 @@ impl<C> Slot<C> {
             return false;
         }
         self.restart_if_idle(io);
-        let flow = self.flow(io);
         while !self.outbox.queue.is_empty() {
             let Some(mut frame) = self.outbox.queue.lend_front(&io.pool) else { return false };
             let len = frame.len() as u32;
@@ -52,7 +51,7 @@ impl<C> Slot<C> {
             flags.set(Flags::PSH, self.outbox.queue.bytes() == len);
             let next = Next { seq: self.tcb.snd_nxt, len, flags, again: false };
             let fields = self.plain_fields(next.seq, flags, io);
-            if !io.send(&mut frame, &flow, self.hop, &fields) {
+            if !io.send_usual(&mut frame, &self.ends, self.hop, &fields) {
                 return false;
             }
             let Outbox { queue, in_flight, .. } = &mut self.outbox;

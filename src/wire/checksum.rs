@@ -111,6 +111,13 @@ fn sum_few(blocks: &[[u8; BLOCK]]) -> Sum {
     Sum(sum as u64).plus((sum >> 64) as u64)
 }
 
+/// Sums header words held in registers. So few of 32 bits can't overflow 64, and need no carries.
+#[inline(always)]
+pub(super) fn sum_words<const N: usize>(words: &[u32; N]) -> Sum {
+    const { assert!(N <= 1 << 16) };
+    Sum(words.iter().map(|word| u64::from(word.to_be())).sum())
+}
+
 /// Sums a header of known size, without a loop.
 #[inline(always)]
 pub(super) fn sum_array<const N: usize>(bytes: &[u8; N]) -> Sum {

@@ -1,8 +1,9 @@
 //! The headers of a segment to be sent.
 
+use super::options::TIMESTAMPS_LEN;
 use super::{Flags, HEADER_LEN, MAX_OPTIONS, Options};
 use crate::wire::addr::Addr;
-use crate::wire::checksum::{Sum, sum, sum_array};
+use crate::wire::checksum::{Sum, sum, sum_array, sum_words};
 use crate::wire::ethernet::{self, EtherType, Link};
 use crate::wire::ip::protocol;
 use crate::wire::seq::Seq;
@@ -49,18 +50,54 @@ pub struct Headers {
     pub options: Options,
 }
 
+/// Where the parts of a packet are, and what is in front of its TCP header.
+#[derive(Clone, Copy)]
+struct Layout {
+    link: Link,
+    is_v4: bool,
+    options_len: usize,
+}
+
+impl Layout {
+    #[inline(always)]
+    fn headers_len(&self) -> usize {
+        let ip = if self.is_v4 { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN };
+        self.link.header_len() + ip + HEADER_LEN + self.options_len
+    }
+}
+
 impl Headers {
     /// Bytes of all headers: where the payload starts. At most [`MAX_HEADERS`].
     #[inline]
     #[expect(clippy::len_without_is_empty, reason = "headers are never empty")]
     pub fn len(&self) -> usize {
-        let ip = if self.is_v4() { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN };
-        self.link.header_len() + ip + HEADER_LEN + self.options.emitted_len()
+        match self.common_layout() {
+            Some(layout) => layout.headers_len(),
+            None => self.layout().headers_len(),
+        }
     }
 
     #[inline]
     fn is_v4(&self) -> bool {
         self.src.is_v4() && self.dst.is_v4()
+    }
+
+    #[inline]
+    fn layout(&self) -> Layout {
+        let options_len = self.options.emitted_len();
+        Layout { link: self.link, is_v4: self.is_v4(), options_len }
+    }
+
+    /// The layout that nearly all packets have: whoever knows that all of this is so, at compile
+    /// time, has all lengths there too.
+    #[inline(always)]
+    fn common_layout(&self) -> Option<Layout> {
+        let common = self.link.vlan.is_none()
+            && self.is_v4()
+            && self.options.timestamps.is_some()
+            && self.options.is_plain();
+        let link = Link { vlan: None, ..self.link };
+        common.then_some(Layout { link, is_v4: true, options_len: TIMESTAMPS_LEN })
     }
 
     /// Writes the headers, lengths and checksums included, before a payload already in place: byte
@@ -71,10 +108,23 @@ impl Headers {
     /// Ethernet header).
     #[inline]
     pub fn emit(&self, packet: &mut [u8]) {
-        let options_len = self.options.emitted_len();
-        let is_v4 = self.is_v4();
+        match self.common_layout() {
+            Some(layout) => self.emit_as(layout, packet),
+            None => self.emit_any(packet),
+        }
+    }
+
+    #[inline(never)]
+    fn emit_any(&self, packet: &mut [u8]) {
+        self.emit_as(self.layout(), packet);
+    }
+
+    #[inline(always)]
+    fn emit_as(&self, layout: Layout, packet: &mut [u8]) {
+        let Layout { link, is_v4, options_len } = layout;
+        assert!(packet.len() >= layout.headers_len(), "headers in {} bytes", packet.len());
         let ether_type = if is_v4 { EtherType::IPV4 } else { EtherType::IPV6 };
-        let datagram = self.link.emit(ether_type, packet);
+        let datagram = link.emit(ether_type, packet);
         let datagram_len = datagram.len();
         assert!(datagram_len <= usize::from(u16::MAX), "{datagram_len} bytes are too many for IP");
         let (addresses, bytes) = if is_v4 {
@@ -125,13 +175,10 @@ impl Headers {
             offset_flags | u32::from(self.window),
         ];
         // The sum is taken from the values, not read back from where they were just stored.
+        let words = [ports, seq, ack, control, u32::from(self.urgent)];
         let checksum = addresses
+            .combine(sum_words(&words))
             .upper_layer(protocol::TCP, len)
-            .dword(ports)
-            .dword(seq)
-            .dword(ack)
-            .dword(control)
-            .word(self.urgent)
             .combine(self.options.emit(options))
             .combine(sum(payload))
             .checksum();

@@ -26,7 +26,7 @@ mod kind {
 /// NOP, NOP, then the timestamps option's kind and length: the layout of RFC 7323 appendix A that
 /// keeps the values aligned and that everyone sends.
 const ALIGNED_TIMESTAMPS: [u8; 4] = [kind::NOP, kind::NOP, kind::TIMESTAMPS, 10];
-const TIMESTAMPS_LEN: usize = 12;
+pub(super) const TIMESTAMPS_LEN: usize = 12;
 
 /// The options of one segment that this stack knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
