@@ -182,7 +182,7 @@ impl<C> Slot<C> {
     }
 
     /// Releases what the peer has, and owes `on_space` if that is what the application waits for.
-    #[inline]
+    #[inline(always)]
     fn acknowledged<D: Device>(&mut self, acked: u32, io: &mut Io<D>) {
         let in_flight = self.outbox.in_flight.bytes();
         let (first, taken) = (self.outbox.in_flight.front(), acked.min(in_flight));

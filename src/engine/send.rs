@@ -49,15 +49,15 @@ impl<C> Slot<C> {
             }
             let mut flags = Flags::ACK;
             flags.set(Flags::PSH, self.outbox.queue.bytes() == len);
-            let next = Next { seq: self.tcb.snd_nxt, len, flags, again: false };
-            let fields = self.plain_fields(next.seq, flags, io);
+            let seq = self.tcb.snd_nxt;
+            let fields = self.plain_fields(seq, flags, io);
             if !io.send_usual(&mut frame, &self.ends, self.hop, &fields) {
                 return false;
             }
             let Outbox { queue, in_flight, .. } = &mut self.outbox;
-            queue.forward(frame, in_flight, &io.pool, (next.seq.0, io.now.micros32()));
+            queue.forward(frame, in_flight, &io.pool, (seq.0, io.now.micros32()));
             self.advertised(&fields, io);
-            self.tcb.sent(&next, io.now);
+            self.tcb.usual_sent(len, io.now);
             io.counters.add(Counter::BytesSent, u64::from(len));
         }
         // What was sent acknowledges, and armed the timer.

@@ -109,10 +109,49 @@ impl Tcb {
     }
 }
 
+impl Tcb {
+    /// [`sent`](Tcb::sent) of new bytes with an ACK, on a connection that
+    /// [is usual](Tcb::is_usual) and whose window is open.
+    #[inline]
+    pub(crate) fn usual_sent(&mut self, len: u32, now: Instant) {
+        let before = self.flight();
+        self.snd_nxt += len;
+        self.snd_max = self.snd_nxt;
+        if before == 0 {
+            self.stalled_since = now.tick();
+        }
+        if !self.has(Facts::TIMING) {
+            self.facts |= Facts::TIMING;
+            self.rtt_seq = self.snd_nxt;
+            self.rtt_started_us = now.micros32();
+        }
+        let probe = self.facts.contains(Facts::TAIL | Facts::PROBE_TIMER);
+        if !self.has(Facts::RETRANSMIT_ARMED) || probe {
+            self.arm_usual(before + len, now);
+        } else if before <= u32::from(self.snd_mss) {
+            self.arm_probe(now);
+        }
+        self.facts -= Facts::TAIL;
+        self.ack_sent();
+    }
+
+    /// [`arm_retransmit`](Tcb::arm_retransmit) there: nothing speaks against a probe.
+    #[inline]
+    fn arm_usual(&mut self, flight: u32, now: Instant) {
+        let rto = self.rtt.rto_us();
+        let probe = if self.has(Facts::SACK) { self.probe_after_us(flight) } else { None };
+        let probe = probe.filter(|probe| *probe < rto);
+        self.facts.set(Facts::PROBE_TIMER, probe.is_some());
+        self.facts |= Facts::RETRANSMIT_ARMED;
+        self.retransmit_at = now.tick().after_micros(probe.unwrap_or(rto));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tcp::outcome::{Answer, Event, Payload};
+    use crate::tcp::output::Next;
     use crate::tcp::{LocalOffer, TcpConfig, segment_arrives};
     use crate::wire::Addr;
     use crate::wire::tcp::Options;
@@ -190,6 +229,27 @@ mod tests {
             prop_assert_eq!(expected.payload, (len > 0).then_some(text));
             prop_assert_eq!((expected.event, expected.answer), (Event::Nothing, Answer::Nothing));
             prop_assert!(expected.drop.is_none() && !expected.retransmit);
+        }
+    }
+
+    proptest! {
+        /// The short way of what is sent, and the long one.
+        #[test]
+        fn usual_bytes_are_noted_as_all_others_are(
+            before in connections(), len in 1..1_461u32, sampled: bool, late: bool, tail: bool
+        ) {
+            prop_assume!(before.is_usual() && before.snd_wnd > 0);
+            let mut short = before;
+            if sampled {
+                short.rtt.sample(1_000, &settings().rto);
+            }
+            short.facts.set(Facts::LATE_ACKS, late);
+            short.facts.set(Facts::TAIL | Facts::PROBE_TIMER, tail);
+            let mut long = short.clone();
+            short.usual_sent(len, NOW);
+            let seq = long.snd_nxt;
+            long.sent(&Next { seq, len, flags: Flags::ACK, again: false }, NOW);
+            prop_assert_eq!(format!("{short:?}"), format!("{long:?}"));
         }
     }
 

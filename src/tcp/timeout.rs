@@ -87,13 +87,19 @@ impl Tcb {
     /// tell nothing.
     #[inline]
     fn probe_timeout_us(&self) -> Option<u32> {
-        let one_segment = self.flight() <= u32::from(self.snd_mss);
+        if self.may_probe() { self.probe_after_us(self.flight()) } else { None }
+    }
+
+    /// The same where a probe would tell something, with so many bytes in flight.
+    #[inline]
+    pub(super) fn probe_after_us(&self, flight: u32) -> Option<u32> {
+        let one_segment = flight <= u32::from(self.snd_mss);
         let ack_delay = match one_segment {
             true if self.has(Facts::LATE_ACKS) => LATE_ACK_DELAY_US,
             true => MAX_ACK_DELAY_US,
             false => 0,
         };
-        Some(self.overdue_after_us()?.saturating_add(ack_delay))
+        Some(self.overdue_after_us()? + ack_delay)
     }
 
     /// The timer was armed for a single segment, and now there are more.
@@ -103,21 +109,23 @@ impl Tcb {
         }
     }
 
-    /// How long after its transmission a segment's ACK is overdue; `None` where a probe would tell
-    /// nothing. The RFC's default is two round trips, which is more than it takes where they hardly
-    /// vary: then it is one and a half.
+    /// Whether a probe could tell something.
+    #[inline]
+    fn may_probe(&self) -> bool {
+        let no = Facts::RECOVERY | Facts::TIMED_OUT | Facts::PROBE_OUT | Facts::REORDER_ARMED;
+        self.has(Facts::SACK)
+            && !self.facts.intersects(no)
+            && self.state.is_synchronized()
+            && self.snd_wnd > 0
+    }
+
+    /// How long after its transmission a segment's ACK is overdue; `None` before the first sample.
+    /// The RFC's default is two round trips, which is more than it takes where they hardly vary:
+    /// then it is one and a half.
     #[inline]
     fn overdue_after_us(&self) -> Option<u32> {
-        let no = Facts::RECOVERY | Facts::TIMED_OUT | Facts::PROBE_OUT | Facts::REORDER_ARMED;
-        if !self.has(Facts::SACK)
-            || self.facts.intersects(no)
-            || !self.state.is_synchronized()
-            || self.snd_wnd == 0
-        {
-            return None;
-        }
         let srtt = self.rtt.srtt_us()?;
-        Some(srtt.saturating_add(self.rtt.margin_us().clamp(srtt / 2, srtt)))
+        Some(srtt + self.rtt.margin_us().clamp(srtt / 2, srtt))
     }
 
     /// What the last ACK left in flight was last sent at `sent_us`. Its own ACK is overdue that
@@ -126,10 +134,10 @@ impl Tcb {
     /// TLP.max_ack_delay may be added) until the peer has shown that it delays such ACKs.
     pub(crate) fn hasten_probe(&mut self, sent_us: u32, now: Instant) {
         let one_segment = self.flight() <= u32::from(self.snd_mss);
-        let Some(overdue) = self.overdue_after_us() else { return };
-        if one_segment && self.has(Facts::LATE_ACKS) {
+        if !self.may_probe() || one_segment && self.has(Facts::LATE_ACKS) {
             return;
         }
+        let Some(overdue) = self.overdue_after_us() else { return };
         let ago = now.micros32().wrapping_sub(sent_us);
         // The ACKs of a burst may be as far apart as its segments.
         let least = self.rtt.srtt_us().unwrap_or(0) / 4;
