@@ -110,6 +110,7 @@ impl<A: App, D: Device> Engine<A, D> {
         true
     }
 
+    #[inline]
     pub(super) fn parse(&self, frame: &Frame, arrival: &mut Arrival) {
         arrival.what = self.parse_into(frame, arrival);
     }

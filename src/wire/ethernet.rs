@@ -99,15 +99,22 @@ impl Link {
     /// Reads the header at the beginning of `packet`.
     #[inline(always)]
     pub(super) fn parse(packet: &[u8]) -> Result<(Link, EtherType), Reject> {
-        let (header, rest) = Header::ref_from_prefix(packet).map_err(|_| Reject::TooShort)?;
-        let mut link = Link { src: header.src, dst: header.dst, vlan: None };
-        let mut ether_type = EtherType(header.ether_type.get());
+        let (mut link, mut ether_type) = Link::parse_untagged(packet)?;
         if ether_type == EtherType::VLAN {
+            let rest = &packet[UNTAGGED_LEN..];
             let (tag, _) = Tag::ref_from_prefix(rest).map_err(|_| Reject::TooShort)?;
             link.vlan = Some(Vlan(tag.control.get()));
             ether_type = EtherType(tag.ether_type.get());
         }
         Ok((link, ether_type))
+    }
+
+    /// Reads the addresses and what follows: a tag, if that is [`EtherType::VLAN`].
+    #[inline(always)]
+    pub(super) fn parse_untagged(packet: &[u8]) -> Result<(Link, EtherType), Reject> {
+        let (header, _) = Header::ref_from_prefix(packet).map_err(|_| Reject::TooShort)?;
+        let link = Link { src: header.src, dst: header.dst, vlan: None };
+        Ok((link, EtherType(header.ether_type.get())))
     }
 
     /// Writes the header at the beginning of `packet` and returns the bytes after it.
