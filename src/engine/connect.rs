@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::flow::{Flow, Hop};
-use super::handshake::new_slot;
 use super::neighbours::{Advice, Lookup, Use};
+use super::slots::Slot;
 use super::{Engine, Target, same_family};
 use crate::app::{App, Close, ConnectRequest};
 use crate::device::Device;
@@ -50,7 +50,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let tcb = Tcb::connect(iss, ts_offset, &io.offer(remote.is_v4()), &io.settings, io.now);
         let hop = self.hop_to(local, remote);
         let ends = self.io.far.keep(&flow)?;
-        let index = self.slots.insert(|id| new_slot(tcb, ends, hop, id))?;
+        let index = self.slots.insert(|id| Slot::new(tcb, ends, hop, id))?;
         let named = self.slots.at(index).set_token(request.token, &mut self.io);
         if !named || !self.know_flow(hash, Target::Connection(index), &flow) {
             self.slots.remove(index).leave(&mut self.io);

@@ -3,18 +3,17 @@
 use super::config::Overflow;
 use super::cookies::tuple;
 use super::counters::Counter;
-use super::ends::Ends;
 use super::flow::{Flow, Hop};
 use super::io::Fields;
 use super::listeners::ListenerId;
 use super::segments::drop_counter;
 use super::send::syn_window;
-use super::slots::{Has, Pending, Slot};
+use super::slots::Slot;
 use super::{Engine, Target};
-use crate::app::{App, ConnId, Inbox, Outbox};
+use crate::app::App;
 use crate::device::{Device, Frame};
 use crate::tcp::{
-    self, Answer, Drop, HalfOpen, HalfOpenVerdict, Tcb, TimeWait, TimeWaitVerdict, stateless,
+    self, Answer, Drop, HalfOpen, HalfOpenVerdict, TimeWait, TimeWaitVerdict, stateless,
 };
 use crate::time::Tick;
 use crate::wire::Seq;
@@ -263,7 +262,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let window = u32::from(syn_window(io.settings.config.receive_buffer));
         let tcb = entry.state.accept(segment, window, &offer, &io.settings, io.now);
         let ends = io.far.keep(&entry.flow)?;
-        let slot = self.slots.insert(|id| new_slot(tcb, ends, hop, id))?;
+        let slot = self.slots.insert(|id| Slot::new(tcb, ends, hop, id))?;
         self.slots.at(slot).start_counting(&mut self.io);
         Some(slot)
     }
@@ -371,26 +370,6 @@ impl<A: App, D: Device> Engine<A, D> {
                 self.forget_half_open(index, hash);
             }
         }
-    }
-}
-
-/// A connection's slot at its beginning.
-pub(super) fn new_slot<C>(tcb: Tcb, ends: Ends, hop: Hop, id: ConnId) -> Slot<C> {
-    let segment = tcb.snd_mss;
-    Slot {
-        tcb,
-        ends,
-        hop,
-        inbox: Inbox::new(),
-        outbox: Outbox::new(segment),
-        rare: None,
-        has: Has::empty(),
-        pending: Pending::default(),
-        armed_at: Tick(0),
-        timer_at: Tick(0),
-        id,
-        over: None,
-        app: None,
     }
 }
 

@@ -81,6 +81,28 @@ pub(crate) struct Slot<C> {
     pub(crate) app: Option<C>,
 }
 
+impl<C> Slot<C> {
+    /// A connection at its beginning.
+    pub(crate) fn new(tcb: Tcb, ends: Ends, hop: Hop, id: ConnId) -> Slot<C> {
+        let segment = tcb.snd_mss;
+        Slot {
+            tcb,
+            ends,
+            hop,
+            inbox: Inbox::new(),
+            outbox: Outbox::new(segment),
+            rare: None,
+            has: Has::empty(),
+            pending: Pending::default(),
+            armed_at: Tick(0),
+            timer_at: Tick(0),
+            id,
+            over: None,
+            app: None,
+        }
+    }
+}
+
 /// A place for a slot: as large as the slot, whose fields leave room to say which of the two it is.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "all places are as large as a slot")]
@@ -230,21 +252,9 @@ mod tests {
         let offer = LocalOffer::new(&settings.config, 1_500, true);
         let remote = Addr::UNSPECIFIED_V4;
         let flow = Flow { remote, remote_port: 1, local_port: 2, local: 0 };
-        Slot {
-            tcb: Tcb::connect(Seq(0), 0, &offer, &settings, Instant::ZERO),
-            ends: FarAddresses::new(0).keep(&flow).expect("IPv4"),
-            hop: Hop::to([0; 6]),
-            inbox: Inbox::new(),
-            outbox: Outbox::new(1_460),
-            rare: None,
-            has: Has::empty(),
-            pending: Pending::default(),
-            armed_at: Tick(0),
-            timer_at: Tick(0),
-            id,
-            over: None,
-            app: None,
-        }
+        let tcb = Tcb::connect(Seq(0), 0, &offer, &settings, Instant::ZERO);
+        let ends = FarAddresses::new(0).keep(&flow).expect("IPv4");
+        Slot::new(tcb, ends, Hop::to([0; 6]), id)
     }
 
     #[test]
