@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use super::flow::{Flow, Hop};
 use super::neighbours::{Advice, Lookup, Use};
-use super::slots::Slot;
 use super::{Engine, Target, same_family};
 use crate::app::{App, Close, ConnectRequest};
 use crate::device::Device;
@@ -49,11 +48,10 @@ impl<A: App, D: Device> Engine<A, D> {
         let ts_offset = self.isn.timestamp_offset(ours, port, to, to_port);
         let tcb = Tcb::connect(iss, ts_offset, &io.offer(remote.is_v4()), &io.settings, io.now);
         let hop = self.hop_to(local, remote);
-        let ends = self.io.far.keep(&flow)?;
-        let index = self.slots.insert(|id| Slot::new(tcb, ends, hop, id))?;
+        let index = self.take_slot(tcb, &flow, hop)?;
         let named = self.slots.at(index).set_token(request.token, &mut self.io);
         if !named || !self.know_flow(hash, Target::Connection(index), &flow) {
-            self.slots.remove(index).leave(&mut self.io);
+            self.give_slot_back(index);
             return None;
         }
         self.list(index);

@@ -161,7 +161,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let entry = HalfOpenEntry { flow: *flow, hop, state };
         let Some(slot) = self.accepted_slot(&entry, segment, hop) else { return Some(frame) };
         if !self.know_flow(hash, Target::Connection(slot), flow) {
-            self.slots.remove(slot);
+            self.give_slot_back(slot);
             return Some(frame);
         }
         self.io.counters.inc(Counter::SynCookiesReceived);

@@ -60,6 +60,11 @@ impl FarAddresses {
         FarAddresses(Slab::new(limit))
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> u32 {
+        self.0.len()
+    }
+
     /// To be [given back](FarAddresses::forget) when the connection ends. `None` if all
     /// connections are there already.
     pub(crate) fn keep(&mut self, flow: &Flow) -> Option<Ends> {

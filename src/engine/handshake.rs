@@ -257,12 +257,11 @@ impl<A: App, D: Device> Engine<A, D> {
         segment: &Segment,
         hop: Hop,
     ) -> Option<u32> {
-        let io = &mut self.io;
+        let io = &self.io;
         let offer = io.offer(entry.flow.remote.is_v4());
         let window = u32::from(syn_window(io.settings.config.receive_buffer));
         let tcb = entry.state.accept(segment, window, &offer, &io.settings, io.now);
-        let ends = io.far.keep(&entry.flow)?;
-        let slot = self.slots.insert(|id| Slot::new(tcb, ends, hop, id))?;
+        let slot = self.take_slot(tcb, &entry.flow, hop)?;
         self.slots.at(slot).start_counting(&mut self.io);
         Some(slot)
     }

@@ -23,6 +23,7 @@
 //! | `send` | from a connection's queue to the device |
 //! | `timers` | what is due |
 //! | `connect` | connections that we open |
+//! | `new_slot` | a slot for a connection that begins, and its address beside it |
 //! | `info` | what can be asked about a connection |
 //! | `reconfigure` | what may change between turns |
 //! | `icmp_errors` | errors that routers report |
@@ -56,6 +57,7 @@ mod io;
 mod link_local;
 mod listeners;
 mod neighbours;
+mod new_slot;
 mod own;
 mod pacing;
 mod path_mtu;
