@@ -1,10 +1,7 @@
 //! A bounded table of what is known about addresses, with room made by what can go.
 
-use core::hash::Hasher;
-
-use siphasher::sip::SipHasher24;
-
-use super::demux::{Demux, Full};
+use super::address_index::AddressIndex;
+use super::demux::Full;
 use crate::wire::Addr;
 
 /// Entries looked at to find one that can go, when the table is full.
@@ -12,12 +9,11 @@ const EVICTION_SCAN: usize = 16;
 
 /// A map from addresses to `T`, of a fixed capacity. Operations are O(1).
 pub(super) struct AddressTable<T> {
-    index: Demux,
+    index: AddressIndex,
     entries: Vec<(Addr, T)>,
     limit: usize,
     /// Where the next search for an entry to evict begins.
     hand: usize,
-    keyed: SipHasher24,
 }
 
 impl<T> AddressTable<T> {
@@ -29,11 +25,10 @@ impl<T> AddressTable<T> {
     pub(super) fn new(limit: usize, key: [u8; 16]) -> AddressTable<T> {
         assert!((1..=1 << 30).contains(&limit), "a table of {limit} addresses");
         AddressTable {
-            index: Demux::new(limit),
+            index: AddressIndex::new(limit, &key),
             entries: Vec::with_capacity(limit),
             limit,
             hand: 0,
-            keyed: SipHasher24::new_with_key(&key),
         }
     }
 
@@ -66,13 +61,12 @@ impl<T> AddressTable<T> {
             self.entries.len() - 1
         } else {
             let at = self.victim(may_go).ok_or(Full)?;
-            let old = self.hash(self.entries[at].0);
-            let removed = self.index.remove(old, at as u32);
+            let removed = self.index.remove(self.entries[at].0, at as u32);
             debug_assert!(removed, "every entry is in the index");
             self.entries[at] = (address, value);
             at
         };
-        self.index.insert(self.hash(address), at as u32)
+        self.index.insert(address, at as u32)
     }
 
     /// An entry that can go, among the next few.
@@ -89,13 +83,7 @@ impl<T> AddressTable<T> {
 
     fn position(&self, address: Addr) -> Option<usize> {
         let same = |at: u32| self.entries[at as usize].0 == address;
-        self.index.find(self.hash(address), same).map(|at| at as usize)
-    }
-
-    fn hash(&self, address: Addr) -> u64 {
-        let mut sip = self.keyed;
-        sip.write(&address.0);
-        sip.finish()
+        self.index.find(address, same).map(|at| at as usize)
     }
 }
 

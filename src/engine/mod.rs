@@ -35,8 +35,9 @@
 //! | `rare` | what few connections have, and those for a while |
 //! | `slots`, `slab`, `time_wait_table`, `demux`, `wheel` | the tables |
 //! | `listeners`, `sources` | what each listener has, and each source |
-//! | `address_table`, `neighbours`, `paths` | and those of addresses |
+//! | `address_index`, `address_table`, `neighbours`, `paths` | and those of addresses |
 
+mod address_index;
 mod address_table;
 pub(crate) mod admission;
 mod callbacks;

@@ -2,12 +2,8 @@
 //!
 //! Only completed handshakes count: who forges the address of a SYN uses up nobody's share.
 
-use core::hash::Hasher;
-
-use siphasher::sip::SipHasher24;
-
+use super::address_index::AddressIndex;
 use super::config::Limits;
-use super::demux::Demux;
 use super::slab::Slab;
 use crate::wire::Addr;
 
@@ -28,11 +24,10 @@ struct Source {
 pub(crate) struct Sources(Option<Table>);
 
 struct Table {
-    index: Demux,
+    index: AddressIndex,
     sources: Slab<Source>,
     limit: u32,
     v4_prefix: u8,
-    keyed: SipHasher24,
 }
 
 impl core::fmt::Debug for Table {
@@ -46,11 +41,10 @@ impl Sources {
     pub(crate) fn new(limits: &Limits, key: &[u8; 16]) -> Sources {
         let limited = limits.connections_per_source < limits.connections;
         Sources(limited.then(|| Table {
-            index: Demux::new(limits.connections as usize),
+            index: AddressIndex::new(limits.connections as usize, key),
             sources: Slab::new(limits.connections),
             limit: limits.connections_per_source,
             v4_prefix: limits.source_prefix.min(32),
-            keyed: SipHasher24::new_with_key(key),
         }))
     }
 
@@ -75,7 +69,7 @@ impl Sources {
         let inserted = table.sources.insert(Source { prefix, connections: 1 });
         debug_assert!(inserted.is_some(), "as many sources as connections fit");
         if let Some(at) = inserted
-            && table.index.insert(table.hash(prefix), at).is_err()
+            && table.index.insert(prefix, at).is_err()
         {
             table.sources.remove(at);
         }
@@ -90,7 +84,7 @@ impl Sources {
         source.connections -= 1;
         if source.connections == 0 {
             table.sources.remove(at);
-            table.index.remove(table.hash(prefix), at);
+            table.index.remove(prefix, at);
         }
     }
 }
@@ -106,13 +100,7 @@ impl Table {
 
     fn find(&self, prefix: Addr) -> Option<u32> {
         let same = |at| self.sources.get(at).is_some_and(|source| source.prefix == prefix);
-        self.index.find(self.hash(prefix), same)
-    }
-
-    fn hash(&self, prefix: Addr) -> u64 {
-        let mut sip = self.keyed;
-        sip.write(&prefix.0);
-        sip.finish()
+        self.index.find(prefix, same)
     }
 }
 
