@@ -327,6 +327,16 @@ fn a_drain_lets_in_who_is_half_open_and_nobody_else() {
 }
 
 #[test]
+fn a_drain_takes_no_cookie_back() {
+    let mut world = World::new(|config| config.cookies.when = SynCookies::Always);
+    let [mut peer] = clients();
+    assert!(is_syn_ack(&world.syn(&mut peer)));
+    world.engine.start_drain();
+    world.ack(&peer);
+    assert_eq!((world.count(Counter::DropDraining), world.engine.connections()), (1, 0));
+}
+
+#[test]
 fn a_drain_resets_those_who_wait_for_a_server_that_does_not_accept() {
     let mut world = World::new(|_| {});
     world.engine.pause_accepting(true);

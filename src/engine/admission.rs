@@ -107,7 +107,7 @@ impl<A: App, D: Device> Engine<A, D> {
         self.admission.listeners.find(self.local_addr(flow), flow.local_port)
     }
 
-    /// Why no connection can be accepted now. O(1).
+    /// Why no handshake can be completed now. O(1).
     pub(super) fn refusal(&self, listener: Option<ListenerId>, remote: Addr) -> Option<Counter> {
         let admission = &self.admission;
         let (listeners, io) = (&admission.listeners, &self.io);
@@ -124,6 +124,15 @@ impl<A: App, D: Device> Engine<A, D> {
         } else {
             None
         }
+    }
+
+    /// Why nobody new is let in now: the same, and a drain, which completes the handshakes that it
+    /// finds but begins none. O(1).
+    pub(super) fn newcomer_refusal(&self, listener: ListenerId, remote: Addr) -> Option<Counter> {
+        if self.draining {
+            return Some(Counter::DropDraining);
+        }
+        self.refusal(Some(listener), remote)
     }
 
     /// Refuses a SYN or the last segment of a handshake, for the reason that `counter` counts.

@@ -149,11 +149,7 @@ impl<A: App, D: Device> Engine<A, D> {
             // The first data, sent again by another way: the connection is on another core.
             return Some(frame);
         }
-        let refused = match self.draining {
-            true => Some(Counter::DropDraining),
-            false => self.refusal(Some(listener), flow.remote),
-        };
-        if let Some(counter) = refused {
+        if let Some(counter) = self.newcomer_refusal(listener, flow.remote) {
             self.io.pool.release(frame);
             self.refuse(counter, segment, flow, hop);
             return None;

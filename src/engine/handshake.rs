@@ -87,11 +87,8 @@ impl<A: App, D: Device> Engine<A, D> {
             return self.io.counters.inc(Counter::DropNotOurs);
         }
         self.io.counters.inc(Counter::SynsReceived);
-        if self.draining {
-            return self.refuse(Counter::DropDraining, syn, flow, hop);
-        }
         // Nobody is invited for whom there is no room.
-        if let Some(counter) = self.refusal(Some(listener), flow.remote) {
+        if let Some(counter) = self.newcomer_refusal(listener, flow.remote) {
             return self.refuse(counter, syn, flow, hop);
         }
         if self.wants_cookie(listener, after) {
