@@ -17,6 +17,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::runtime::{Numbers, ServerBuilder};
+
 /// What a command that failed returns to the shell.
 const FAILED: u8 = 2;
 
@@ -115,6 +117,25 @@ pub fn main() -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// The builder told where to run, as far as that was said.
+fn placed(
+    mut builder: ServerBuilder,
+    interface: Option<&str>,
+    queues: Option<&Numbers>,
+    cores: Option<&Numbers>,
+) -> ServerBuilder {
+    if let Some(interface) = interface {
+        builder = builder.interface(interface);
+    }
+    if let Some(queues) = queues {
+        builder = builder.queues(queues.clone());
+    }
+    if let Some(cores) = cores {
+        builder = builder.cores(cores.clone());
+    }
+    builder
 }
 
 fn success((): ()) -> ExitCode {

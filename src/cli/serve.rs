@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::file;
 use super::options::{AppName, Options};
+use super::placed;
 use super::text::Span;
 use crate::apps::{Chargen, Discard, Echo, Files, Hello};
 use crate::runtime::{Error, Ready, Server, ServerBuilder};
@@ -29,7 +30,7 @@ pub(super) fn run(flags: Options, config: Option<&Path>) -> Result<(), Error> {
 }
 
 pub(super) fn builder(options: &Options) -> ServerBuilder {
-    let mut builder = Server::builder()
+    let builder = Server::builder()
         .backend(options.backend.unwrap_or_default())
         .mode(options.mode.unwrap_or_default())
         .poll(options.poll.unwrap_or_default())
@@ -41,15 +42,8 @@ pub(super) fn builder(options: &Options) -> ServerBuilder {
         .answer_in_driver(options.answer_in_driver)
         .accept_partial_checksums(options.accept_partial_checksums)
         .on_ready(announce);
-    if let Some(interface) = &options.interface {
-        builder = builder.interface(interface);
-    }
-    if let Some(queues) = &options.queues {
-        builder = builder.queues(queues.clone());
-    }
-    if let Some(cores) = &options.cores {
-        builder = builder.cores(cores.clone());
-    }
+    let Options { interface, queues, cores, .. } = options;
+    let mut builder = placed(builder, interface.as_deref(), queues.as_ref(), cores.as_ref());
     if let Some(when) = options.syn_cookies {
         builder = builder.syn_cookies(when);
     }

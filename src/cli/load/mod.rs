@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::placed;
 use super::text::Span;
 use crate::app::Close;
 use crate::device::PoolConfig;
@@ -209,7 +210,7 @@ fn plan(options: &LoadOptions, backend: Backend) -> Result<Plan, Error> {
 fn builder(options: &LoadOptions, backend: Backend) -> ServerBuilder {
     let (tcp, limits, pool) = (TcpConfig::default(), Limits::default(), PoolConfig::default());
     let connections = options.connections;
-    let mut builder = Server::builder()
+    let builder = Server::builder()
         .connects_only()
         .backend(backend)
         .mode(options.mode)
@@ -226,15 +227,8 @@ fn builder(options: &LoadOptions, backend: Backend) -> ServerBuilder {
         // A request and its response, and as much again for what is on the way.
         .pool(PoolConfig { frames: pool.frames.max(connections * 4), ..pool })
         .accept_partial_checksums(options.accept_partial_checksums);
-    if let Some(interface) = &options.interface {
-        builder = builder.interface(interface);
-    }
-    if let Some(queues) = &options.queues {
-        builder = builder.queues(queues.clone());
-    }
-    if let Some(cores) = &options.cores {
-        builder = builder.cores(cores.clone());
-    }
+    let LoadOptions { interface, queues, cores, .. } = options;
+    let builder = placed(builder, interface.as_deref(), queues.as_ref(), cores.as_ref());
     // With kernel sockets, the addresses are the kernel's, and connections are bound to them.
     let owned = options.address.iter().filter(|_| backend != Backend::Kernel);
     let builder = owned.fold(builder, |builder, &own| builder.address(own));
