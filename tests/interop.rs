@@ -17,6 +17,8 @@ mod ours;
 mod pairs;
 #[path = "interop/stage.rs"]
 mod stage;
+#[path = "common/talker.rs"]
+mod talker;
 
 use std::fmt::Display;
 use std::io::Write;

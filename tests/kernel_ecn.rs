@@ -2,6 +2,8 @@
 #![cfg(feature = "tap")]
 
 mod common;
+#[path = "common/talker.rs"]
+mod talker;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -11,8 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant as Clock};
 
-use sidestep::app::{App, Close, Core, Peer, Refuse, Rx, Tx};
-use sidestep::apps::Echo;
+use sidestep::app::Close;
 use sidestep::device::{
     Batch, Class, Device, DeviceCounters, Frame, LinkProperties, Pool, PoolConfig, Tap, TapConfig,
     Waker,
@@ -21,6 +22,7 @@ use sidestep::engine::{Counter, Engine, EngineConfig, Listen, LocalAddress};
 use sidestep::runtime::lab::{Lab, Namespace};
 use sidestep::tcp::Ecn;
 use sidestep::time::Instant;
+use talker::Talker;
 
 const OURS: &str = "10.9.1.1:7";
 const KERNEL: &str = "10.9.1.2:7";
@@ -105,44 +107,6 @@ impl Device for Marking {
     }
 }
 
-/// Echoes; opens the connection if it is told to.
-struct Talker {
-    echo: Echo,
-    connects_to: Option<SocketAddr>,
-    closed: Vec<Close>,
-}
-
-impl App for Talker {
-    type Conn = <Echo as App>::Conn;
-    type Message = ();
-
-    fn on_open(&mut self, peer: &Peer, tx: &mut Tx<'_>) -> Result<Self::Conn, Refuse> {
-        self.echo.on_open(peer, tx)
-    }
-
-    fn on_data(&mut self, conn: &mut Self::Conn, rx: &mut Rx<'_>, tx: &mut Tx<'_>) {
-        self.echo.on_data(conn, rx, tx);
-    }
-
-    fn on_space(&mut self, conn: &mut Self::Conn, tx: &mut Tx<'_>) {
-        self.echo.on_space(conn, tx);
-    }
-
-    fn on_close(&mut self, _conn: Self::Conn, why: Close) {
-        self.closed.push(why);
-    }
-
-    fn on_connect_failed(&mut self, _token: u64, why: Close) {
-        self.closed.push(why);
-    }
-
-    fn on_turn(&mut self, core: &mut Core<'_>) {
-        if let Some(to) = self.connects_to.take() {
-            core.connect(to, None, 1).expect("the first request");
-        }
-    }
-}
-
 fn at(address: &str) -> SocketAddr {
     address.parse().expect("an address")
 }
@@ -159,7 +123,7 @@ fn serve(ecn: Ecn, opens: bool, open: &Barrier, over: &AtomicBool) -> Vec<u64> {
     config.addresses.push(LocalAddress { ip: at(OURS).ip(), prefix_len: 24, owned: true });
     config.listeners.push(Listen { at: at(OURS) });
     config.tcp.ecn = ecn;
-    let app = Talker { echo: Echo, connects_to: opens.then(|| at(KERNEL)), closed: Vec::new() };
+    let app = Talker::new(opens.then(|| at(KERNEL)));
     let mut engine = Engine::standalone(config, device, app).expect("an eventfd");
     let (waker, origin) = (Waker::new().expect("an eventfd"), Clock::now());
     let end = origin + 2 * PATIENCE;

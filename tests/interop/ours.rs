@@ -1,14 +1,12 @@
 //! Our side: an engine in a thread of its own, with the echo application.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant as Clock};
 
 use crossbeam_utils::CachePadded;
-use sidestep::app::{App, Close, Core, Peer, Refuse, Rx, Tx};
-use sidestep::apps::Echo;
+use sidestep::app::Close;
 use sidestep::device::af_xdp::{AfXdp, AfXdpConfig, Mode, Steer, fitting};
 use sidestep::device::{Census, Device, Faulty, Place, Pool, PoolConfig, Tap, TapConfig, Waker};
 use sidestep::engine::{Counter, Counters, Engine, EngineConfig, Listen, LocalAddress};
@@ -18,6 +16,7 @@ use sidestep::time::Instant;
 
 use super::cell::Cell;
 use super::stage::{Stage, on_tap};
+use super::talker::Talker;
 
 /// Percent of the packets that are dropped each way in a lossy cell, and as many duplicated and
 /// delayed.
@@ -48,46 +47,6 @@ impl Report {
             return Err(format!("frames were not given back: {:?}", self.census));
         }
         Ok(())
-    }
-}
-
-type Conversation = <Echo as App>::Conn;
-
-/// The echo application, which may be the one that connects.
-struct Talker {
-    echo: Echo,
-    connects_to: Option<SocketAddr>,
-    closed: Vec<Close>,
-}
-
-impl App for Talker {
-    type Conn = Conversation;
-    type Message = ();
-
-    fn on_open(&mut self, peer: &Peer, tx: &mut Tx<'_>) -> Result<Conversation, Refuse> {
-        self.echo.on_open(peer, tx)
-    }
-
-    fn on_data(&mut self, conn: &mut Conversation, rx: &mut Rx<'_>, tx: &mut Tx<'_>) {
-        self.echo.on_data(conn, rx, tx);
-    }
-
-    fn on_space(&mut self, conn: &mut Conversation, tx: &mut Tx<'_>) {
-        self.echo.on_space(conn, tx);
-    }
-
-    fn on_close(&mut self, _conn: Conversation, why: Close) {
-        self.closed.push(why);
-    }
-
-    fn on_connect_failed(&mut self, _token: u64, why: Close) {
-        self.closed.push(why);
-    }
-
-    fn on_turn(&mut self, core: &mut Core<'_>) {
-        if let Some(to) = self.connects_to.take() {
-            core.connect(to, None, 1).expect("the first request");
-        }
     }
 }
 
@@ -165,8 +124,7 @@ fn config(stage: &Stage, cell: &Cell) -> EngineConfig {
 }
 
 fn serve<D: Device>(stage: &Stage, cell: &Cell, device: D, over: &AtomicBool) -> Report {
-    let connects_to = (!cell.kernel_opens).then_some(stage.kernel_address);
-    let app = Talker { echo: Echo, connects_to, closed: Vec::new() };
+    let app = Talker::new((!cell.kernel_opens).then_some(stage.kernel_address));
     let mut engine = Engine::standalone(config(stage, cell), device, app).expect("an eventfd");
     let waker = Waker::new().expect("an eventfd");
     let origin = Clock::now();
