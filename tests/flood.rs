@@ -4,6 +4,8 @@
 
 mod common;
 mod segments;
+#[path = "common/steered.rs"]
+mod steered;
 #[path = "vectors/mod.rs"]
 mod vectors;
 

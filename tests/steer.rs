@@ -2,6 +2,8 @@
 #![cfg(feature = "af-xdp")]
 
 mod common;
+#[path = "common/steered.rs"]
+mod steered;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -102,18 +104,7 @@ impl Bench {
     /// What the program does with `frame`: its verdict and the counter that moved (of two, the
     /// first).
     fn run(&mut self, frame: &[u8]) -> (Verdict, &'static str) {
-        let before = self.steer.counters();
-        let verdict = self.steer.run(frame, &mut self.out).expect("the kernel runs the program");
-        let after = self.steer.counters();
-        let moved: Vec<_> = before
-            .iter()
-            .zip(after.iter())
-            .filter(|(before, after)| before.1 != after.1)
-            .map(|((name, before), (_, after))| {
-                assert_eq!(after, before + 1, "{name}");
-                name
-            })
-            .collect();
+        let (verdict, moved) = steered::run(&mut self.steer, frame, &mut self.out);
         assert_eq!(self.out, frame, "steering changes nothing");
         match moved.as_slice() {
             [one] => (verdict, one),

@@ -12,6 +12,7 @@ use crate::common;
 use crate::segments::codec::{Decoded, decode, encode};
 use crate::segments::path::Path;
 use crate::segments::segment::{ACK, CWR, ECE, SYN, Segment, TcpOption};
+use crate::steered;
 use crate::vectors::Vector;
 
 pub(crate) type Outcome = (Verdict, &'static str);
@@ -94,15 +95,7 @@ impl Bench {
     /// What the program does with `frame`: its verdict and the counter that moved. Of two, the one
     /// that is not about the missing socket.
     pub(crate) fn run(&mut self, frame: &[u8]) -> Outcome {
-        let before = self.steer.counters();
-        let verdict = self.steer.run(frame, &mut self.out).expect("the kernel runs the program");
-        let after = self.steer.counters();
-        let moved: Vec<_> = before
-            .iter()
-            .zip(after.iter())
-            .filter(|(before, after)| before.1 != after.1)
-            .map(|((name, _), _)| name)
-            .collect();
+        let (verdict, moved) = steered::run(&mut self.steer, frame, &mut self.out);
         match moved.as_slice() {
             [one] | ["no_socket", one] | ["passed", one] => (verdict, one),
             other => panic!("moved {other:?}"),
