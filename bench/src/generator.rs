@@ -313,10 +313,16 @@ impl Generator {
     }
 
     fn acknowledge_more(&mut self, mut at: usize, mut left: usize, batch: &mut Batch) {
-        for _ in 0..left.min(batch.room()).min(self.per_turn) {
+        let mut room = batch.room().min(self.per_turn);
+        // Whoever came up again in the cycle has acknowledged all of it already: no packet, and no
+        // turn in which nothing is received.
+        while left > 0 && room > 0 {
             let client = self.cycle[at];
-            if self.clients[client as usize].owes && !self.put_kind(Kind::Ack, client, batch) {
-                break;
+            if self.clients[client as usize].owes {
+                if !self.put_kind(Kind::Ack, client, batch) {
+                    break;
+                }
+                room -= 1;
             }
             at = if at + 1 == self.cycle.len() { 0 } else { at + 1 };
             left -= 1;
