@@ -54,7 +54,8 @@ pub struct Bulk {
     left: u64,
     received: u64,
     opened: u32,
-    acks: VecDeque<u32>,
+    /// Who acknowledges, and up to where.
+    acks: VecDeque<(u32, u32)>,
     arp: Option<Vec<u8>>,
     posted: Vec<u32>,
     clock_ms: u32,
@@ -139,14 +140,13 @@ impl Bulk {
     }
 
     fn put(&self, template: &Template, client: u32, batch: &mut Batch) -> bool {
-        let Client { snd_nxt, rcv_nxt, ts_recent, .. } = self.clients[client as usize];
-        let fields = Fields {
-            client,
-            seq: snd_nxt,
-            ack: rcv_nxt,
-            ts_value: self.clock_ms,
-            ts_echo: ts_recent,
-        };
+        self.put_ack(template, client, self.clients[client as usize].rcv_nxt, batch)
+    }
+
+    fn put_ack(&self, template: &Template, client: u32, ack: u32, batch: &mut Batch) -> bool {
+        let Client { snd_nxt, ts_recent, .. } = self.clients[client as usize];
+        let fields =
+            Fields { client, seq: snd_nxt, ack, ts_value: self.clock_ms, ts_echo: ts_recent };
         traffic::deliver(&self.pool, batch, template.len(), |to| template.write(to, &fields))
     }
 
@@ -171,8 +171,8 @@ impl Bulk {
 
     fn acknowledge(&mut self, batch: &mut Batch) {
         while batch.room() > 0
-            && let Some(&client) = self.acks.front()
-            && self.put(&self.ack, client, batch)
+            && let Some(&(client, ack)) = self.acks.front()
+            && self.put_ack(&self.ack, client, ack, batch)
         {
             self.clients[client as usize].owed = 0;
             self.acks.pop_front();
@@ -182,7 +182,7 @@ impl Bulk {
     /// Nothing else goes on: what waits for a second segment waits no longer.
     fn acknowledge_all(&mut self) {
         let owing = self.clients.iter().enumerate().filter(|(_, client)| client.owed > 0);
-        self.acks.extend(owing.map(|(n, _)| n as u32));
+        self.acks.extend(owing.map(|(n, client)| (n as u32, client.rcv_nxt)));
     }
 
     fn take(&mut self, seen: &Seen) {
@@ -193,7 +193,7 @@ impl Bulk {
             client.snd_nxt = client.snd_nxt.wrapping_add(1);
             (client.snd_una, client.rcv_nxt) = (client.snd_nxt, seen.seq.wrapping_add(1));
             self.opened += 1;
-            self.acks.push_back(seen.client);
+            self.acks.push_back((seen.client, client.rcv_nxt));
             return;
         }
         assert!(seen.seq == client.rcv_nxt && !seen.flags.intersects(Flags::RST | Flags::FIN));
@@ -203,7 +203,7 @@ impl Bulk {
             self.received += seen.payload as u64;
             client.owed += 1;
             if client.owed.is_multiple_of(2) {
-                self.acks.push_back(seen.client);
+                self.acks.push_back((seen.client, client.rcv_nxt));
             }
         }
     }
