@@ -41,9 +41,13 @@ impl Spread {
 }
 
 impl fmt::Display for Spread {
-    /// `median (min–max)`, with the precision asked for.
+    /// `median (min–max)`, with the precision asked for, or else about three digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let p = f.precision().unwrap_or(1);
+        let p = f.precision().unwrap_or(match self.median.abs() {
+            ..10.0 => 2,
+            ..1_000.0 => 1,
+            _ => 0,
+        });
         let text = format!("{:.p$} ({:.p$}–{:.p$})", self.median, self.min, self.max);
         match f.width() {
             Some(width) => write!(f, "{text:>width$}"),
@@ -62,5 +66,13 @@ mod tests {
         assert_eq!(odd, Spread { median: 3.0, min: 1.0, max: 20.0 });
         assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]).median, 2.5);
         assert_eq!(format!("{odd:.1}"), "3.0 (1.0–20.0)");
+    }
+
+    #[test]
+    fn digits_are_as_many_as_tell_something() {
+        let of = |median| Spread { median, min: 0.0, max: median };
+        assert_eq!(of(9.994).to_string(), "9.99 (0.00–9.99)");
+        assert_eq!(of(999.94).to_string(), "999.9 (0.0–999.9)");
+        assert_eq!(of(1_000.4).to_string(), "1000 (0–1000)");
     }
 }

@@ -43,9 +43,9 @@ pub(super) fn run(options: &ReconnectsOptions) {
          same server in the same round, and per second.",
         options.rounds
     );
-    print!("connections batch {:>20}", "limit");
+    print!("clients batch {:>13}", "limit");
     for server in &options.servers {
-        print!(" {server:>22} {:>16} {:>9}", "/ request", "1/s");
+        print!(" {server:>19} {:>16} {:>8}", "/ request", "1/s");
     }
     println!();
     for &connections in &options.connections {
@@ -103,18 +103,18 @@ fn measure(options: &ReconnectsOptions, setup: Setup) {
     let net = |times: &[f64], load: &[f64]| -> Vec<f64> {
         times.iter().zip(load).map(|(time, load)| time - load).collect()
     };
-    print!("{connections:>11} {:>5}", setup.batch);
-    print!(" {:>20.0}", Spread::of(net(&limit.times, &load.times)));
+    print!("{connections:>7} {:>5}", setup.batch);
+    print!(" {:>13.0}", Spread::of(net(&limit.times, &load.times)));
     for server in &servers {
         let Some(server) = server else {
-            print!(" {:>22} {:>16} {:>9}", "-", "-", "-");
+            print!(" {:>19} {:>16} {:>8}", "-", "-", "-");
             continue;
         };
         let connection = net(&server.times, &load.times);
         let request = net(&server.runner.times, &load.runner.times);
         let ratios = Spread::of(connection.iter().zip(&request).map(|(c, r)| c / r));
         let connection = Spread::of(connection);
-        print!(" {connection:>22.0} {ratios:>16.1} {:>9.0}", 1e9 / connection.median);
+        print!(" {connection:>19.0} {ratios:>16} {:>8.0}", 1e9 / connection.median);
     }
     println!();
 }

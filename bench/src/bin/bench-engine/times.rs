@@ -44,9 +44,9 @@ pub(super) fn run(options: &TimesOptions) {
          itself (column 4): median (min–max) of {} interleaved rounds; then in times the limit.",
         options.rounds
     );
-    print!("order   connections batch {:>18} {:>18}", "load", "limit");
+    print!("order   clients batch {:>5} {:>19}", "load", "limit");
     for server in &options.servers {
-        print!(" {server:>25} {:>18}", "/ limit");
+        print!(" {server:>19} {:>16}", "/ limit");
     }
     println!();
     for &order in &options.order {
@@ -113,16 +113,16 @@ fn measure(options: &TimesOptions, setup: Setup) {
     };
     let limit = net(&limit);
     let load = Spread::of(load.times.iter().copied());
-    print!("{order:<7} {connections:>11} {batch:>5} {load:>18}");
-    print!(" {:>18}", Spread::of(limit.iter().copied()));
+    print!("{order:<7} {connections:>7} {batch:>5} {:>5.1}", load.median);
+    print!(" {:>19}", Spread::of(limit.iter().copied()));
     for server in &servers {
         let Some(server) = server else {
-            print!(" {:>25} {:>18}", "-", "-");
+            print!(" {:>19} {:>16}", "-", "-");
             continue;
         };
         let net = net(server);
         let ratios = Spread::of(net.iter().zip(&limit).map(|(net, limit)| net / limit));
-        print!(" {:>25} {ratios:>18.2}", Spread::of(net.iter().copied()));
+        print!(" {:>19} {ratios:>16}", Spread::of(net.iter().copied()));
     }
     println!();
 }
