@@ -16,7 +16,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help nginx setup build test interop demo bench-wrk bench-wire bench-engine bench-connections \
+.PHONY: help nginx lwip setup build test interop demo bench-wrk bench-wire bench-engine bench-connections \
 	bench-syn bench-flood bench-recovery gate lint loom fmt doc clean
 
 help: ## List the targets
@@ -52,7 +52,13 @@ bench-wire: ## Servers over a veth pair under `sidestep load`: short, or ARGS=--
 	$(CARGO) build --release -p sidestep -p sidestep-bench --bin sidestep --bin responder --bin smoltcp-server --bin bench-wire
 	$(SUDO) target/release/bench-wire $(ARGS)
 
-bench-engine: ## The engine in one process, beside its stateless limit and smoltcp
+# A peer of `bench-engine`: its sources, which that package's build script compiles if they are there.
+lwip: target/lwip/src/core/tcp.c
+target/lwip/src/core/tcp.c:
+	bench/lwip/fetch.sh
+
+bench-engine: ## The engine in one process, beside its stateless limit, smoltcp and lwIP
+	-$(MAKE) lwip
 	$(CARGO) run --release -p sidestep-bench --bin bench-engine
 	$(CARGO) run --release -p sidestep-bench --bin bench-bulk
 

@@ -27,6 +27,7 @@ LIST
     [ "$also" = --bench ] || return 0
     cat <<'LIST'
 valgrind|valgrind|counts the instructions that `make gate` compares
+xz-utils|xz|unpacks the sources of lwIP, a peer of `make bench-engine`
 LIST
 }
 

@@ -1,6 +1,8 @@
 //! The servers that are measured, all on the same [`Generator`].
 
 mod limit;
+#[cfg(lwip)]
+mod lwip;
 mod sidestep;
 mod smoltcp;
 
@@ -8,6 +10,8 @@ use core::fmt;
 use core::time::Duration;
 
 pub use self::limit::{Limit, Reflect};
+#[cfg(lwip)]
+pub use self::lwip::Lwip;
 pub use self::sidestep::{Responses, Sidestep, Sink, Source};
 pub use self::smoltcp::Smoltcp;
 use ::sidestep::device::{Pool, PoolConfig};
@@ -62,15 +66,37 @@ pub enum Kind {
     Sidestep,
     /// smoltcp, a socket for each client.
     Smoltcp,
+    /// lwIP on its raw API.
+    Lwip,
 }
 
 impl Kind {
     /// Beyond these it takes minutes for a single measurement.
     pub fn most_connections(self) -> u32 {
         match self {
-            Kind::Smoltcp => 10_000,
+            Kind::Smoltcp | Kind::Lwip => 10_000,
             _ => u32::MAX,
         }
+    }
+
+    /// Why it is not in this program, if it is not.
+    pub fn missing(self) -> Option<&'static str> {
+        match self {
+            Kind::Lwip if cfg!(not(lwip)) => Some(env!("LWIP_MISSING")),
+            _ => None,
+        }
+    }
+
+    /// Those of `kinds` that are in this program; says which are not, and why.
+    pub fn present(kinds: &[Kind]) -> Vec<Kind> {
+        let mut present = Vec::new();
+        for &kind in kinds {
+            match kind.missing() {
+                Some(why) => eprintln!("{kind}: {why}"),
+                None => present.push(kind),
+            }
+        }
+        present
     }
 }
 
@@ -81,8 +107,20 @@ impl fmt::Display for Kind {
             Kind::Limit => "limit",
             Kind::Sidestep => "sidestep",
             Kind::Smoltcp => "smoltcp",
+            Kind::Lwip => "lwip",
         })
     }
+}
+
+/// lwIP, of which a process has one at a time.
+///
+/// # Panics
+/// If there is another one, or it is not in this program.
+pub fn lwip<L: Load + 'static>(work: Work, load: L, batch: u32) -> Box<dyn Server<L>> {
+    #[cfg(lwip)]
+    return Box::new(Lwip::new(work, load, batch));
+    #[cfg(not(lwip))]
+    panic!("no {work:?} on {}, {batch} a turn: {}", load.link().name, env!("LWIP_MISSING"));
 }
 
 /// How a server is loaded.
@@ -119,6 +157,7 @@ impl Contender {
             Kind::Limit => Box::new(Limit::new(generator, batch)),
             Kind::Sidestep => Box::new(Sidestep::new(Responses, generator, connections, batch)),
             Kind::Smoltcp => Box::new(Smoltcp::new(Work::Respond, generator, connections, batch)),
+            Kind::Lwip => lwip(Work::Respond, generator, batch),
         };
         Contender { server, now: Instant::from_millis(1_000), batch }
     }

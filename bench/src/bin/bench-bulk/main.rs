@@ -17,7 +17,7 @@ use transfer::{Transfer, Transferring};
 #[command(about = "Measures Sidestep's engine and others in bulk transfers, in one process")]
 struct BulkOptions {
     /// Servers
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "sidestep,smoltcp")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "sidestep,smoltcp,lwip")]
     servers: Vec<Kind>,
 
     /// Sizes of segments, TCP options included
@@ -46,7 +46,9 @@ struct BulkOptions {
 }
 
 fn main() {
-    let options = &BulkOptions::parse();
+    let mut options = BulkOptions::parse();
+    options.servers = Kind::present(&options.servers);
+    let options = &options;
     core_affinity::set_for_current(core_affinity::CoreId { id: options.core });
     println!(
         "Gbit/s of payload on one core, without the load's part of the time: median (min–max) of \n\

@@ -8,7 +8,7 @@ use sidestep::wire::tcp::{Flags, Headers, Options};
 use sidestep::wire::{Addr, DEFAULT_HOP_LIMIT, Link, Mac, Seq};
 
 use sidestep_bench::bulk::{Bulk, Direction};
-use sidestep_bench::contender::{Kind, Server, Sidestep, Sink, Smoltcp, Source, Work};
+use sidestep_bench::contender::{Kind, Server, Sidestep, Sink, Smoltcp, Source, Work, lwip};
 use sidestep_bench::traffic::{FIRST_CLIENT, FIRST_PORT, PORT, ROUTER_MAC, SERVER, SERVER_MAC};
 
 /// Virtual time of a turn: so little that no client, when its turn comes, is overdue.
@@ -64,6 +64,8 @@ impl Transferring {
             (Kind::Smoltcp, Direction::ToClients) => {
                 Box::new(Smoltcp::new(Work::Source, load, connections, batch))
             }
+            (Kind::Lwip, Direction::ToServer) => lwip(Work::Sink, load, batch),
+            (Kind::Lwip, Direction::ToClients) => lwip(Work::Source, load, batch),
         };
         let mut it = Transferring { server, direction, now: Instant::from_millis(1_000) };
         while !it.server.load().is_open() {

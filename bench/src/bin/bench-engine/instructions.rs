@@ -14,7 +14,7 @@ pub(super) struct InstructionsOptions {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "reflect,limit,sidestep,smoltcp"
+        default_value = "reflect,limit,sidestep,smoltcp,lwip"
     )]
     servers: Vec<Kind>,
 
@@ -32,10 +32,11 @@ pub(super) fn run(options: &InstructionsOptions) -> ExitCode {
     println!(
         "instructions per request (callgrind), the load's own subtracted but for its own line"
     );
+    let servers = Kind::present(&options.servers);
     for &connections in &options.connections {
         for &batch in &options.batch {
             let mut load = 0.0;
-            for &server in &options.servers {
+            for &server in &servers {
                 let each = match callgrind::per_request(Run { server, connections, batch }) {
                     Ok(each) => each,
                     Err(error) => {

@@ -91,8 +91,8 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> ExitCode {
     match command {
-        Command::Times(options) => times::run(&options),
-        Command::Reconnects(options) => reconnects::run(&options),
+        Command::Times(options) => times::run(options),
+        Command::Reconnects(options) => reconnects::run(options),
         Command::Cores(options) => return cores::run(&options),
         Command::Timers(options) => timers::run(&options),
         Command::Instructions(options) => return instructions::run(&options),

@@ -10,7 +10,7 @@ use super::times::Runner;
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct ReconnectsOptions {
     /// Servers, beside the load itself and the limit
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "sidestep,smoltcp")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "sidestep,smoltcp,lwip")]
     servers: Vec<Kind>,
 
     /// Numbers of clients, which all connect and then all close
@@ -35,7 +35,9 @@ pub(super) struct ReconnectsOptions {
 }
 
 /// Measures every combination and prints a line for each.
-pub(super) fn run(options: &ReconnectsOptions) {
+pub(super) fn run(mut options: ReconnectsOptions) {
+    options.servers = Kind::present(&options.servers);
+    let options = &options;
     core_affinity::set_for_current(core_affinity::CoreId { id: options.core });
     println!(
         "Nanoseconds to open a connection and close it again (client first), without the \n\

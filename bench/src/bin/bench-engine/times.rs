@@ -8,7 +8,7 @@ use sidestep_bench::spread::{Spread, processor_time};
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct TimesOptions {
     /// Servers, beside the load itself and the limit
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "sidestep,smoltcp")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "sidestep,smoltcp,lwip")]
     servers: Vec<Kind>,
 
     /// Numbers of clients
@@ -37,7 +37,9 @@ pub(super) struct TimesOptions {
 }
 
 /// Measures every combination and prints a line for each.
-pub(super) fn run(options: &TimesOptions) {
+pub(super) fn run(mut options: TimesOptions) {
+    options.servers = Kind::present(&options.servers);
+    let options = &options;
     core_affinity::set_for_current(core_affinity::CoreId { id: options.core });
     println!(
         "Nanoseconds per request of 100 bytes and its response of 100, without those of the load \n\
