@@ -220,7 +220,13 @@ fn run(settings: &Settings, locals: Vec<IpAddr>) -> io::Result<Running> {
     config.tcp = settings.tcp;
     config.limits.backlog = settings.backlog;
     config.limits.connections = 1_024;
-    let pool = PoolConfig { frames: FRAMES, huge_pages: false, ..PoolConfig::default() };
+    // Frames for any MTU that scripts ask for.
+    let pool = PoolConfig {
+        frame_size: 4_096,
+        huge_pages: false,
+        frames: FRAMES,
+        ..PoolConfig::default()
+    };
     let pool = Pool::new(pool).map_err(io::Error::other)?;
     let (device, port) = VirtualDevice::new(pool, LOCAL_MAC, settings.mtu);
     let (engine, mailbox) = with_mailbox(config, device, Facade::default())?;

@@ -93,11 +93,14 @@ pub struct Pool(pub(super) Rc<Inner>);
 static NEXT_INDEX: AtomicU32 = AtomicU32::new(0);
 
 impl Pool {
-    /// Bytes before the payload of a frame that is built here: the longest headers fit, and the
-    /// payload starts on a cache line.
-    pub const TX_HEADROOM: usize = 128;
-    /// Where a device that copies places a received packet: enough for a longer header in front.
-    pub const RX_HEADROOM: usize = 128;
+    /// Where a device that copies places a received packet: where AF_XDP does (the kernel's
+    /// `XDP_PACKET_HEADROOM`).
+    pub const RX_HEADROOM: usize = 256;
+    /// Bytes before the payload of a frame that is built here. The longest headers fit; and with
+    /// the most common ones, Ethernet, IPv4 and TCP with timestamps, the packet begins where a
+    /// received one does: a frame that was received into and is then sent from is written in the
+    /// same cache lines.
+    pub const TX_HEADROOM: usize = Pool::RX_HEADROOM + 66;
 
     /// Maps the memory and cuts it.
     ///

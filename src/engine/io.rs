@@ -343,7 +343,11 @@ impl<D: Device> Io<D> {
     }
 }
 
-/// Largest IP packet that fits a frame when we build it, the link header not counted.
+/// Largest IP packet that fits a frame when we build it: its payload begins at the headroom, and
+/// the shortest headers of IP and TCP are before that.
 fn max_packet(pool: &Pool) -> u16 {
-    (pool.frame_size() - Pool::TX_HEADROOM) as u16
+    (pool.frame_size() - Pool::TX_HEADROOM + SHORTEST_HEADERS) as u16
 }
+
+/// IPv4 and TCP without options.
+const SHORTEST_HEADERS: usize = 40;

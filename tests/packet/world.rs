@@ -46,7 +46,12 @@ impl World {
         if listen {
             config.listeners.push(Listen { at: path.local });
         }
-        let pool = PoolConfig { frames: 4_096, huge_pages: false, ..PoolConfig::default() };
+        let pool = PoolConfig {
+            frames: 4_096,
+            frame_size: 4_096,
+            huge_pages: false,
+            ..PoolConfig::default()
+        };
         let pool = Pool::new(pool).expect("memory for the frames");
         let mtu = settings.mtu(path.family());
         let (device, port) = VirtualDevice::new(pool, path.local_mac, mtu);
