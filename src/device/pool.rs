@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use std::io;
 use std::rc::Rc;
 
-use super::frame::{Frame, FrameRef};
+use super::frame::{Frame, FrameRef, View};
 use super::memory::{Memory, Pages};
 use super::place::{Census, Place};
 use super::record::{CHARGED, Meta, POSTED, SENT};
@@ -126,8 +126,7 @@ impl Pool {
             let next = if i + 1 < config.frames { first + i + 1 } else { NONE };
             Meta {
                 next: Cell::new(next),
-                start: Cell::new(0),
-                len: Cell::new(0),
+                view: Cell::new(View::NOTHING),
                 place: Cell::new(Place::Free),
                 flags: Cell::new(0),
                 charge: Cell::new(0),
@@ -211,7 +210,7 @@ impl Pool {
     #[inline]
     pub fn alloc(&self, class: Class) -> Option<Frame> {
         let index = self.take_for(class, Place::InHand)?;
-        Some(Frame { index, start: Pool::TX_HEADROOM as u16, len: 0 })
+        Some(Frame::new(index, View::new(Pool::TX_HEADROOM, 0)))
     }
 
     /// A frame with a copy of `bytes`, to be linked into a queue of `place` at once.
@@ -221,10 +220,10 @@ impl Pool {
         assert!(bytes.len() <= self.frame_size() - start, "{} bytes in a frame", bytes.len());
         let index = self.take_for(Class::Data, place)?;
         let meta = self.meta(index);
-        meta.start.set(start as u16);
-        meta.len.set(bytes.len() as u16);
+        let view = View::new(start, bytes.len());
+        meta.view.set(view);
         meta.next.set(NONE);
-        let mut frame = Frame { index, start: start as u16, len: bytes.len() as u16 };
+        let mut frame = Frame::new(index, view);
         self.bytes_mut(&mut frame).copy_from_slice(bytes);
         Some(FrameRef(index))
     }
@@ -247,19 +246,19 @@ impl Pool {
     /// charge, once the engine has taken it off.
     #[inline]
     pub fn release(&self, frame: Frame) {
-        self.release_index(frame.index, Place::InHand);
+        self.release_index(frame.index(), Place::InHand);
     }
 
     /// The bytes of the view.
     #[inline]
     pub fn bytes<'a>(&'a self, frame: &'a Frame) -> &'a [u8] {
-        self.slice(frame.index, frame.start, frame.len)
+        self.slice(frame.index(), frame.view())
     }
 
     /// The bytes of the view, to be written.
     #[inline]
     pub fn bytes_mut<'a>(&'a self, frame: &'a mut Frame) -> &'a mut [u8] {
-        let base = self.address(frame.index, frame.start, frame.len);
+        let base = self.address(frame.index(), frame.view());
         // SAFETY: in bounds by `address`. The token is the only one for this frame and it is
         // borrowed mutably, so no other slice of it exists; queues and devices have no token.
         unsafe { core::slice::from_raw_parts_mut(base, frame.len()) }
@@ -272,7 +271,7 @@ impl Pool {
     #[inline]
     pub fn extend(&self, frame: &mut Frame, n: usize) {
         assert!(n <= self.tailroom(frame), "extend by {n} over the end of the frame");
-        frame.len += n as u16;
+        frame.extend(n);
     }
 
     /// Bytes behind the view in its frame.
@@ -314,13 +313,13 @@ impl Pool {
         assert!(start + len <= self.frame_size(), "packet of {len} at {start} leaves its frame");
         let index = self.0.first + position;
         self.meta(index).move_place(Place::Fill, Place::InHand);
-        Frame { index, start: start as u16, len: len as u16 }
+        Frame::new(index, View::new(start, len))
     }
 
     /// Position of the frame in the region.
     #[inline]
     pub fn position(&self, frame: &Frame) -> u32 {
-        frame.index - self.0.first
+        frame.index() - self.0.first
     }
 
     /// The frame is in the transmit ring now.
@@ -329,7 +328,7 @@ impl Pool {
     /// If it already was.
     #[inline]
     pub fn post(&self, frame: &Frame) {
-        let flags = &self.meta(frame.index).flags;
+        let flags = &self.meta(frame.index()).flags;
         assert_eq!(flags.get() & POSTED, 0, "a frame was posted twice");
         flags.set(flags.get() | POSTED | SENT);
     }
@@ -392,19 +391,19 @@ impl Pool {
     }
 
     #[inline]
-    pub(super) fn slice(&self, index: u32, start: u16, len: u16) -> &[u8] {
-        let base = self.address(index, start, len);
+    pub(super) fn slice(&self, index: u32, view: View) -> &[u8] {
+        let base = self.address(index, view);
         // SAFETY: in bounds by `address`. The caller borrows the token, or the queue that owns the
         // frame, for as long as the slice lives, so nobody writes to it.
-        unsafe { core::slice::from_raw_parts(base, usize::from(len)) }
+        unsafe { core::slice::from_raw_parts(base, view.len()) }
     }
 
     #[inline]
-    fn address(&self, index: u32, start: u16, len: u16) -> *mut u8 {
+    fn address(&self, index: u32, view: View) -> *mut u8 {
         let position = index.wrapping_sub(self.0.first) as usize;
-        let start = usize::from(start);
+        let (start, len) = (view.start(), view.len());
         assert!(position < self.0.meta.len(), "frame {index} is of another pool");
-        assert!(start + usize::from(len) <= self.frame_size(), "view leaves its frame");
+        assert!(start + len <= self.frame_size(), "view leaves its frame");
         // SAFETY: position is below the number of frames and start within a frame, so the offset
         // stays inside of the mapping.
         unsafe { self.0.memory.base().as_ptr().add((position << self.0.shift) + start) }

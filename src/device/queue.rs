@@ -199,7 +199,7 @@ impl FrameQueue {
         pool: &Pool,
         (seq, micros): (u32, u32),
     ) {
-        let at = FrameRef(lent.index);
+        let at = FrameRef(lent.index());
         assert!(at == self.head, "a frame that is not the first");
         let next = pool.next_sent(at, seq, micros);
         self.head = next;

@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 
-use super::frame::{Frame, FrameRef};
+use super::frame::{Frame, FrameRef, View};
 use super::place::Place;
 use super::pool::{NONE, Pool};
 
@@ -33,8 +33,7 @@ bitflags::bitflags! {
 #[repr(C, align(32))]
 pub(super) struct Meta {
     pub(super) next: Cell<u32>,
-    pub(super) start: Cell<u16>,
-    pub(super) len: Cell<u16>,
+    pub(super) view: Cell<View>,
     pub(super) place: Cell<Place>,
     pub(super) flags: Cell<u8>,
     /// Bytes on the charge of `owner` while [`CHARGED`].
@@ -71,26 +70,25 @@ fn misplaced(is: Place, should: Place) -> ! {
 impl Pool {
     #[inline]
     pub(super) fn store(&self, frame: Frame, place: Place) -> FrameRef {
-        let meta = self.meta(frame.index);
+        let meta = self.meta(frame.index());
         meta.move_place(Place::InHand, place);
-        meta.start.set(frame.start);
-        meta.len.set(frame.len);
+        meta.view.set(frame.view());
         meta.next.set(NONE);
-        FrameRef(frame.index)
+        FrameRef(frame.index())
     }
 
     #[inline]
     pub(super) fn load(&self, at: FrameRef, place: Place) -> Frame {
         let meta = self.meta(at.0);
         meta.move_place(place, Place::InHand);
-        Frame { index: at.0, start: meta.start.get(), len: meta.len.get() }
+        Frame::new(at.0, meta.view.get())
     }
 
     /// The token of a frame that stays in its queue, unless the device has it.
     #[inline]
     pub(super) fn lend(&self, at: FrameRef) -> Option<Frame> {
         let meta = self.meta(at.0);
-        let frame = Frame { index: at.0, start: meta.start.get(), len: meta.len.get() };
+        let frame = Frame::new(at.0, meta.view.get());
         (meta.flags.get() & POSTED == 0).then_some(frame)
     }
 
@@ -109,10 +107,9 @@ impl Pool {
     #[inline]
     pub(super) fn advance_queued(&self, at: FrameRef, n: u32) {
         let meta = self.meta(at.0);
-        let len = u32::from(meta.len.get());
-        assert!(n <= len, "advance {n} in a view of {len}");
-        meta.start.set(meta.start.get() + n as u16);
-        meta.len.set((len - n) as u16);
+        let (view, n) = (meta.view.get(), n as usize);
+        assert!(n <= view.len(), "advance {n} in a view of {}", view.len());
+        meta.view.set(View::new(view.start() + n, view.len() - n));
     }
 
     /// Gives back a frame that was in a queue; the frame behind it is the result.
@@ -138,7 +135,7 @@ impl Pool {
     #[inline]
     pub(crate) fn queued_bytes(&self, at: FrameRef) -> &[u8] {
         let meta = self.meta(at.0);
-        self.slice(at.0, meta.start.get(), meta.len.get())
+        self.slice(at.0, meta.view.get())
     }
 
     /// Position of a queued frame among all of the pool.
@@ -149,14 +146,14 @@ impl Pool {
     /// Length of the view of a queued frame.
     #[inline]
     pub(crate) fn queued_len(&self, at: FrameRef) -> u32 {
-        u32::from(self.meta(at.0).len.get())
+        self.meta(at.0).view.get().len() as u32
     }
 
     /// Bytes behind the view of a queued frame.
     #[inline]
     pub(crate) fn queued_tailroom(&self, at: FrameRef) -> u32 {
-        let meta = self.meta(at.0);
-        (1 << self.0.shift) - u32::from(meta.start.get()) - u32::from(meta.len.get())
+        let view = self.meta(at.0).view.get();
+        (self.frame_size() - view.start() - view.len()) as u32
     }
 
     /// Sequence number of the first byte of a queued frame.
@@ -221,10 +218,10 @@ impl Pool {
 
     /// Puts the bytes of the view on the charge of the connection `owner`.
     pub(crate) fn charge(&self, frame: &Frame, owner: u64) {
-        let meta = self.meta(frame.index);
+        let meta = self.meta(frame.index());
         meta.flags.set(meta.flags.get() | CHARGED);
         meta.owner.set(owner);
-        meta.charge.set(frame.len);
+        meta.charge.set(frame.len() as u16);
     }
 
     /// Frees one frame that the application has given back; tells whose charge to lower by how
