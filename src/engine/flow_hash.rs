@@ -74,7 +74,9 @@ impl FlowHash {
         remote_port: u16,
     ) -> u64 {
         let (local, remote) = (u128::from_ne_bytes(*local), u128::from_ne_bytes(*remote));
-        let ports = u64::from(local_port) << 16 | u64::from(remote_port);
+        // Not side by side, as they lie in a segment: that would be read as one word, just after it
+        // was written as two.
+        let ports = u64::from(local_port) << 32 | u64::from(remote_port);
         let sum = self
             .pair(0, local as u64, remote as u64)
             .wrapping_add(self.pair(2, (local >> 64) as u64, (remote >> 64) as u64))

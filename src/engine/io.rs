@@ -19,7 +19,7 @@ use super::slab::Slab;
 use crate::device::{Class, Device, Frame, Pool};
 use crate::tcp::{Accurate, LocalOffer, Own, Settings};
 use crate::time::Instant;
-use crate::wire::tcp::{Flags, Headers, Options};
+use crate::wire::tcp::{COMMON_HEADERS, Flags, Headers, Options};
 use crate::wire::{Addr, Cidr, Link, Mac, Seq};
 
 /// One of our addresses.
@@ -201,7 +201,7 @@ impl<D: Device> Io<D> {
             return true;
         }
         let headers = self.headers(flow, hop, fields);
-        self.send_behind(&headers, frame)
+        self.send_behind(headers.len(), frame, |packet| headers.emit(packet))
     }
 
     /// [`send`](Io::send) to `ends`, where nearly always all is IPv4, without a VLAN, and with
@@ -239,20 +239,19 @@ impl<D: Device> Io<D> {
                 flow_label: 0,
                 options: Options { timestamps: Some(timestamps), ..Options::NONE },
             };
-            return self.send_behind(&headers, frame);
+            return self.send_behind(COMMON_HEADERS, frame, |packet| headers.emit_common(packet));
         }
         let flow = self.far.flow(ends);
         self.send(frame, &flow, hop, fields)
     }
 
     #[inline(always)]
-    fn send_behind(&mut self, headers: &Headers, frame: &mut Frame) -> bool {
+    fn send_behind(&mut self, len: usize, frame: &mut Frame, emit: impl Fn(&mut [u8])) -> bool {
         if self.device.room() == 0 {
             return false;
         }
-        let len = headers.len();
         frame.prepend(len);
-        headers.emit(self.pool.bytes_mut(frame));
+        emit(self.pool.bytes_mut(frame));
         let sent = self.device.transmit(frame);
         frame.advance(len);
         if sent {

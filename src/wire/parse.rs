@@ -1,6 +1,5 @@
 //! From a frame to what it says: the one way in.
 
-use super::addr::Addr;
 use super::arp;
 use super::ethernet::{EtherType, Link, Mac, UNTAGGED_LEN};
 use super::icmp4;
@@ -43,14 +42,7 @@ impl Parsed {
     /// Where something is to be parsed to.
     pub const NOTHING: Parsed = {
         let link = Link { src: Mac([0; 6]), dst: Mac([0; 6]), vlan: None };
-        let body = arp::Packet {
-            operation: arp::Operation::Reply,
-            sender_mac: link.src,
-            sender: Addr::UNSPECIFIED_V4,
-            target_mac: link.dst,
-            target: Addr::UNSPECIFIED_V4,
-        };
-        Parsed { link, hop_limit: 0, body: Body::Arp(body) }
+        Parsed { link, hop_limit: 0, body: Body::Tcp(tcp::Segment::NOTHING) }
     };
 }
 
@@ -67,6 +59,18 @@ pub enum Body {
     Icmp6(icmp6::Message),
     /// An IPv6 neighbour discovery message.
     Ndp(ndp::Message),
+}
+
+impl Body {
+    /// The segment that it is, or is made, to be read into.
+    #[inline(always)]
+    fn segment(&mut self) -> &mut tcp::Segment {
+        if !matches!(self, Body::Tcp(_)) {
+            *self = Body::Tcp(tcp::Segment::NOTHING);
+        }
+        let Body::Tcp(segment) = self else { unreachable!("it was just made one") };
+        segment
+    }
 }
 
 /// Reads a frame, from its Ethernet header on.
@@ -119,12 +123,8 @@ fn parse_behind(
     // Nothing large goes through a `Result` or by reference on the way here, so that the parts stay
     // in registers and the segment is written once, in place.
     let found = tcp::Found::in_datagram(&datagram, checks)?;
-    let (segment, more_options) = found.segment(&datagram);
     (out.link, out.hop_limit) = (link, datagram.hop_limit);
-    out.body = Body::Tcp(segment);
-    if more_options && let Body::Tcp(segment) = &mut out.body {
-        found.read_options(segment);
-    }
+    found.read(&datagram, out.body.segment());
     Ok(())
 }
 

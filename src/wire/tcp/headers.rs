@@ -13,6 +13,10 @@ use crate::wire::{ipv4, ipv6};
 /// payload. Tagged Ethernet, IPv6, TCP with all its options.
 pub const MAX_HEADERS: usize = ethernet::TAGGED_LEN + ipv6::HEADER_LEN + HEADER_LEN + MAX_OPTIONS;
 
+/// Bytes of the headers that nearly all packets have: untagged Ethernet, IPv4, TCP with timestamps.
+pub(crate) const COMMON_HEADERS: usize =
+    ethernet::UNTAGGED_LEN + ipv4::HEADER_LEN + HEADER_LEN + TIMESTAMPS_LEN;
+
 /// All that the headers of a segment say, from Ethernet to TCP.
 ///
 /// IPv4 if both addresses are, else IPv6.
@@ -112,6 +116,16 @@ impl Headers {
             Some(layout) => self.emit_as(layout, packet),
             None => self.emit_any(packet),
         }
+    }
+
+    /// [`emit`](Headers::emit) of headers that have the common layout: the
+    /// caller has seen to it, and what is built for this alone need not lie in memory.
+    ///
+    /// # Panics
+    /// If they have another one.
+    #[inline(always)]
+    pub(crate) fn emit_common(&self, packet: &mut [u8]) {
+        self.emit_as(self.common_layout().expect("headers of the common layout"), packet);
     }
 
     #[inline(never)]

@@ -10,6 +10,7 @@ mod user_timeout;
 
 pub use accecn::{AccEcn, AccEcnOrder};
 pub use flags::Flags;
+pub(crate) use headers::COMMON_HEADERS;
 pub use headers::{Headers, MAX_HEADERS};
 pub use options::{MAX_OPTIONS, Options, Timestamps};
 pub use sack::{MAX_SACK_BLOCKS, SackBlocks};

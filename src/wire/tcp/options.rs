@@ -78,6 +78,17 @@ impl Options {
         Options { timestamps: Some(Timestamps { value, echo }), ..Options::NONE }
     }
 
+    /// Becomes [`Options::timestamps`], or [`Options::NONE`], where it is: only what says that
+    /// there is nothing else is written.
+    #[inline(always)]
+    pub(super) fn become_plain(&mut self, timestamps: Option<Timestamps>) {
+        let Options { mss, window_scale, user_timeout, accecn, .. } = self;
+        (*mss, *window_scale, *user_timeout, *accecn) = (None, None, None, None);
+        (self.sack_permitted, self.malformed) = (false, false);
+        self.timestamps = timestamps;
+        self.sack.clear();
+    }
+
     /// Reads the options of a header: the bytes between its 20th and its data offset. If an option
     /// occurs twice, the last one counts.
     pub fn parse(bytes: &[u8]) -> Options {

@@ -9,7 +9,7 @@ pub const MAX_SACK_BLOCKS: usize = 4;
 /// one, in the order sent. Nothing is checked: a peer can send any.
 #[derive(Clone, Copy, Default)]
 pub struct SackBlocks {
-    /// Edges beyond `len` are zero.
+    /// Edges beyond `len` mean nothing.
     edges: [[u32; 2]; MAX_SACK_BLOCKS],
     len: u8,
 }
@@ -29,6 +29,12 @@ impl SackBlocks {
             }
             None => false,
         }
+    }
+
+    /// Forgets all blocks.
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
     }
 
     /// How many blocks there are.

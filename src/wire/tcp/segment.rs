@@ -45,6 +45,23 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// Says nothing.
+    pub(in crate::wire) const NOTHING: Segment = Segment {
+        src: Addr::UNSPECIFIED_V4,
+        dst: Addr::UNSPECIFIED_V4,
+        src_port: 0,
+        dst_port: 0,
+        seq: Seq(0),
+        ack: Seq(0),
+        flags: Flags::empty(),
+        window: 0,
+        urgent: 0,
+        payload_start: 0,
+        payload_len: 0,
+        ecn: 0,
+        options: Options::NONE,
+    };
+
     /// SEG.LEN of RFC 9293: the sequence numbers taken by payload, SYN and FIN.
     #[inline]
     pub const fn seg_len(&self) -> u32 {
@@ -114,35 +131,27 @@ impl<'a> Found<'a> {
         Ok(Found { header, options, payload_len: payload.len() as u16 })
     }
 
-    /// Reads it, but of its options only the most common ones. True if there are others: then
-    /// [`read_options`](Found::read_options) must follow.
+    /// Reads it into `segment`. Field by field: what is put together elsewhere and copied is read
+    /// in longer words than it was just written in, which has to wait for the writes.
     #[inline(always)]
-    pub(in crate::wire) fn segment(&self, datagram: &Datagram<'_>) -> (Segment, bool) {
-        let aligned = Options::parse_aligned(self.options);
-        let options = Options { timestamps: aligned.flatten(), ..Options::NONE };
+    pub(in crate::wire) fn read(&self, datagram: &Datagram<'_>, segment: &mut Segment) {
         let header = self.header;
-        let segment = Segment {
-            src: datagram.src,
-            dst: datagram.dst,
-            src_port: header.src_port.get(),
-            dst_port: header.dst_port.get(),
-            seq: Seq(header.seq.get()),
-            ack: Seq(header.ack.get()),
-            flags: Flags::from_bits_truncate(header.offset_flags.get()),
-            window: header.window.get(),
-            urgent: header.urgent.get(),
-            payload_start: datagram.payload_start + header.len() as u16,
-            payload_len: self.payload_len,
-            ecn: datagram.ecn,
-            options,
-        };
-        (segment, aligned.is_none())
-    }
-
-    /// Reads all options into the segment, in any layout.
-    #[inline(always)]
-    pub(in crate::wire) fn read_options(&self, segment: &mut Segment) {
-        segment.options = Options::parse_any(self.options);
+        segment.src = datagram.src;
+        segment.dst = datagram.dst;
+        segment.src_port = header.src_port.get();
+        segment.dst_port = header.dst_port.get();
+        segment.seq = Seq(header.seq.get());
+        segment.ack = Seq(header.ack.get());
+        segment.flags = Flags::from_bits_truncate(header.offset_flags.get());
+        segment.window = header.window.get();
+        segment.urgent = header.urgent.get();
+        segment.payload_start = datagram.payload_start + header.len() as u16;
+        segment.payload_len = self.payload_len;
+        segment.ecn = datagram.ecn;
+        match Options::parse_aligned(self.options) {
+            Some(timestamps) => segment.options.become_plain(timestamps),
+            None => segment.options = Options::parse_any(self.options),
+        }
     }
 }
 
