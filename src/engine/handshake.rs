@@ -272,7 +272,7 @@ impl<A: App, D: Device> Engine<A, D> {
         hash: u64,
     ) {
         self.io.pool.release(frame);
-        let Some(&waiting) = self.time_wait.get(index) else { return };
+        let Some(waiting) = self.time_wait.get(index) else { return };
         let drop = match waiting.state.segment_arrives(segment) {
             TimeWaitVerdict::Restart => {
                 let expires = self.time_wait_end();
@@ -281,10 +281,12 @@ impl<A: App, D: Device> Engine<A, D> {
                 return;
             }
             TimeWaitVerdict::Reuse => {
-                if let Some(listener) = self.listener(&waiting.flow) {
+                let after = Some(waiting.state.snd_nxt);
+                if let Some(flow) = self.time_wait.flow(index)
+                    && let Some(listener) = self.listener(&flow)
+                {
                     self.forget_time_wait(index, hash);
-                    let after = Some(waiting.state.snd_nxt);
-                    self.syn_arrives(segment, &waiting.flow, hop, hash, listener, after);
+                    self.syn_arrives(segment, &flow, hop, hash, listener, after);
                     return;
                 }
                 tcp::Drop::OutOfWindow
@@ -302,6 +304,7 @@ impl<A: App, D: Device> Engine<A, D> {
 
     fn acknowledge_time_wait(&mut self, index: u32) {
         let Some(&waiting) = self.time_wait.get(index) else { return };
+        let Some(flow) = self.time_wait.flow(index) else { return };
         let fields = Fields {
             seq: waiting.state.snd_nxt,
             ack: waiting.state.rcv_nxt,
@@ -312,13 +315,21 @@ impl<A: App, D: Device> Engine<A, D> {
             dscp: None,
             options: waiting.state.options(self.io.now),
         };
-        self.io.send_control(&waiting.flow, waiting.hop, &fields, &[]);
+        self.io.send_control(&flow, waiting.hop, &fields, &[]);
     }
 
     pub(super) fn forget_time_wait(&mut self, index: u32, hash: u64) {
-        if let Some(waiting) = self.time_wait.get(index).copied() {
-            self.forget_flow(hash, Target::TimeWait(index), &waiting.flow);
+        if let Some(flow) = self.time_wait.flow(index) {
+            self.forget_flow(hash, Target::TimeWait(index), &flow);
             self.time_wait.remove(index);
+        }
+    }
+
+    pub(super) fn forget_oldest_time_wait(&mut self) {
+        if let Some(oldest) = self.time_wait.first()
+            && let Some(flow) = self.time_wait.flow(oldest)
+        {
+            self.forget_time_wait(oldest, self.hash(&flow));
         }
     }
 
@@ -330,19 +341,16 @@ impl<A: App, D: Device> Engine<A, D> {
     /// full, the oldest makes room.
     pub(super) fn enter_time_wait(&mut self, index: u32, slot: &Slot<A::Conn>, hash: u64) {
         let old = Target::Connection(index).to_bits();
-        if self.time_wait.is_full()
-            && let Some((oldest, _)) = self.time_wait.first()
-            && let Some(waiting) = self.time_wait.get(oldest).copied()
-        {
+        if self.time_wait.is_full() && self.time_wait.len() > 0 {
             self.io.counters.inc(Counter::TimeWaitEvictions);
-            self.forget_time_wait(oldest, self.hash(&waiting.flow));
+            self.forget_oldest_time_wait();
         }
         let buffer = self.io.settings.config.receive_buffer;
         let (window, _) = slot.tcb.window_to_advertise(buffer, 0);
         let flow = slot.flow(&self.io);
         let state = TimeWait::new(&slot.tcb, window, slot.ecn_flags(&self.io));
         let expires = self.time_wait_end();
-        match self.time_wait.insert(flow, slot.hop, state, expires) {
+        match self.time_wait.insert(&flow, slot.hop, state, expires) {
             Some(new) => {
                 self.demux.replace(hash, old, Target::TimeWait(new).to_bits());
             }

@@ -49,7 +49,7 @@ impl<A: App, D: Device> Engine<A, D> {
                 self.slots.get(index).is_some_and(|slot| slot.is_of(flow, &self.io))
             }
             Target::HalfOpen(index) => self.half_open.get(index).is_some_and(|h| h.flow == *flow),
-            Target::TimeWait(index) => self.time_wait.get(index).is_some_and(|w| w.flow == *flow),
+            Target::TimeWait(index) => self.time_wait.is_of(index, flow),
         };
         self.demux.find(hash, is_meant).map(Target::from_bits)
     }

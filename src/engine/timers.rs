@@ -30,14 +30,11 @@ impl<A: App, D: Device> Engine<A, D> {
             self.half_open_timer(index);
         }
         for _ in 0..budget {
-            let Some((index, expires)) = self.time_wait.first() else { break };
-            if expires.is_after(now) {
+            if self.time_wait.deadline(now).is_none_or(|expires| expires.is_after(now)) {
                 break;
             }
             any = true;
-            if let Some(waiting) = self.time_wait.get(index).copied() {
-                self.forget_time_wait(index, self.hash(&waiting.flow));
-            }
+            self.forget_oldest_time_wait();
         }
         any
     }

@@ -208,13 +208,13 @@ impl<A: App, D: Device> Engine<A, D> {
 
     /// When the next timer is due. O(levels of the wheels).
     fn next_deadline(&self) -> Option<Instant> {
+        let now = self.io.now;
         let ticks = [
             self.wheel.next_deadline(),
             self.half_open_wheel.next_deadline(),
-            self.time_wait.first().map(|(_, expires)| expires),
+            self.time_wait.deadline(now.tick()),
             self.watch.deadline(),
         ];
-        let now = self.io.now;
         let first = ticks.into_iter().flatten().reduce(Tick::min)?;
         let ahead = u64::from(now.tick().until(first));
         let start_of_tick = now.nanos() >> Tick::SHIFT << Tick::SHIFT;

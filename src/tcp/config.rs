@@ -38,7 +38,7 @@ pub struct TcpConfig {
     pub keep_alive_interval: Duration,
     /// Unanswered keep-alive probes before the connection is given up.
     pub keep_alive_probes: u8,
-    /// Length of TIME-WAIT: 2 MSL (RFC 9293 section 3.4.2).
+    /// Length of TIME-WAIT: 2 MSL (RFC 9293 section 3.4.2), at most four minutes.
     pub time_wait: Duration,
     /// How long the peer may be silent after it has acknowledged our FIN, before keep-alive probes
     /// ask whether it still lives. A half-closed connection may last (RFC 9293 section 3.6): one
@@ -91,6 +91,11 @@ impl Default for UserTimeoutLimits {
         let (shortest, longest) = (Duration::from_secs(120), Duration::from_secs(3_600));
         UserTimeoutLimits { shortest, longest }
     }
+}
+
+impl TcpConfig {
+    /// Two maximum segment lifetimes of two minutes each (RFC 9293 section 3.4.2).
+    pub(crate) const LONGEST_TIME_WAIT: Duration = Duration::from_secs(240);
 }
 
 impl Default for TcpConfig {

@@ -19,6 +19,7 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn new(mut config: TcpConfig) -> Settings {
         config.delayed_ack = config.delayed_ack.min(MAX_DELAYED_ACK);
+        config.time_wait = config.time_wait.min(TcpConfig::LONGEST_TIME_WAIT);
         if config.congestion == Algorithm::Dctcp {
             config.ecn = config.ecn.asking();
         }
