@@ -55,13 +55,13 @@ impl<A: App, D: Device> Engine<A, D> {
         let mut space = None;
         let settings = slot.settings(io, &mut space);
         match slot.tcb.retransmit_timer(waiting, settings, io.now) {
-            Expiry::Retransmit { first, forward } => {
+            Expiry::Retransmit { first, forward, prior } => {
                 slot.pending.set(Pending::STALLED, slot.tcb.reaches_r1());
                 io.counters.inc(Counter::RetransmissionTimeouts);
                 slot.validate_anew(io);
                 self.path_timed_out(index);
                 let (io, slot) = (&mut self.io, self.slots.at(index));
-                slot.timed_out(first, forward, io);
+                slot.timed_out(first, forward, prior, io);
                 let again = slot.tcb.rtt.backoff() > 1;
                 if slot.hop == Hop::UNKNOWN {
                     self.resolve(index);

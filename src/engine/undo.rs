@@ -6,7 +6,7 @@ use super::io::{Fields, Io};
 use super::send::Sent;
 use super::slots::Slot;
 use crate::device::{Device, FrameQueue, Marks, Place};
-use crate::tcp::congestion::CongestionControl;
+use crate::tcp::congestion::{CongestionControl, Prior};
 use crate::tcp::{self, Ack, Cause, Episode, Facts, News, Outcome, Recovery, Verdict};
 use crate::wire::Seq;
 use crate::wire::tcp::Segment;
@@ -26,7 +26,13 @@ pub(super) struct Progress {
 impl<C> Slot<C> {
     /// A timeout: the first segment goes again, and if F-RTO is not to look whether that was
     /// needed, everything else that counts as lost.
-    pub(super) fn timed_out<D: Device>(&mut self, first: bool, forward: bool, io: &mut Io<D>) {
+    pub(super) fn timed_out<D: Device>(
+        &mut self,
+        first: bool,
+        forward: bool,
+        prior: Prior,
+        io: &mut Io<D>,
+    ) {
         let front = self.outbox.in_flight.front();
         let sack = self.lose_overdue(io);
         let doubtful = sack || forward || self.tcb.has(Facts::TIMESTAMPS);
@@ -39,7 +45,7 @@ impl<C> Slot<C> {
         };
         let mut episode = match recovery.episode {
             Some(episode) if episode.cause == Cause::Timeout && !first => episode,
-            _ => Episode::new(Cause::Timeout, &self.tcb),
+            _ => Episode::new(Cause::Timeout, prior, &self.tcb),
         };
         let end = Seq(io.pool.seq(front)) + io.pool.queued_len(front);
         episode.try_forward(forward.then_some(end));
@@ -154,8 +160,8 @@ impl<C> Slot<C> {
         io: &mut Io<D>,
     ) {
         let advanced = outcome.acked > 0;
-        if outcome.retransmit && !advanced && self.tcb.has(Facts::TIMESTAMPS) {
-            let episode = Episode::new(Cause::Loss, &self.tcb);
+        if let Some(prior) = outcome.reduced.filter(|_| self.tcb.has(Facts::TIMESTAMPS)) {
+            let episode = Episode::new(Cause::Loss, prior, &self.tcb);
             if let Some(recovery) = self.need_recovery(io) {
                 recovery.episode = Some(episode);
             }
@@ -228,7 +234,7 @@ impl<C> Slot<C> {
             at = io.pool.next(here);
         }
         recovery.take_back();
-        self.tcb.take_back(episode.cause);
+        self.tcb.take_back(episode.cause, &episode.prior);
         self.resume(io);
     }
 

@@ -36,6 +36,7 @@ pub use control::{Algorithm, Control, UnknownAlgorithm};
 pub use cubic::Cubic;
 pub use dctcp::Dctcp;
 pub use new_reno::NewReno;
+pub use window::Prior;
 
 use super::delivery_rate::{DeliveryRate, LostPacket, RateSample};
 use crate::time::Instant;
@@ -181,9 +182,16 @@ pub trait CongestionControl: Sized {
     /// was for had not been retransmitted by this timer before.
     fn on_timeout(&mut self, flight: u32, first: bool);
 
+    /// What a reduction would change now: to be kept for [`undo`](Self::undo) before
+    /// [`on_congestion`](Self::on_congestion), [`on_loss`](Self::on_loss) and the first
+    /// [`on_timeout`](Self::on_timeout).
+    fn prior(&self) -> Prior {
+        Prior { cwnd: self.cwnd(), ssthresh: self.ssthresh(), w_max: 0 }
+    }
+
     /// The last reduction was a mistake: nothing was lost (found by timestamps, RFC 4015; F-RTO,
-    /// RFC 5682; or DSACK). Takes it back, once.
-    fn undo(&mut self);
+    /// RFC 5682; or DSACK). Takes it back: before it, things were so.
+    fn undo(&mut self, prior: &Prior);
 
     /// The window wasn't used for so long that it says little any more: it and the threshold become
     /// these (RFC 7661 section 4.4.3). For those that let [`Validation`] watch over it.

@@ -1,5 +1,6 @@
 //! What a segment did to a connection.
 
+use super::congestion::Prior;
 use crate::wire::Seq;
 
 /// Payload to be kept, cut to the window.
@@ -71,6 +72,8 @@ pub(crate) struct Outcome {
     pub(crate) urgent: bool,
     /// The segment at SND.UNA is lost: send it again now, whatever the window.
     pub(crate) retransmit: bool,
+    /// The window was reduced, without SACK, from this.
+    pub(crate) reduced: Option<Prior>,
     /// A duplicate ACK by RFC 5681 section 2; only without SACK.
     pub(crate) duplicate: bool,
 }

@@ -134,8 +134,9 @@ impl Recovery {
     /// 4.4.2).
     pub(crate) fn begin(&mut self, in_flight: u32, used: u32, tcb: &mut Tcb) {
         let delivered_before = self.sacked.saturating_sub(self.delivered);
+        let prior = tcb.congestion.prior();
         tcb.congestion.on_congestion(used);
-        self.episode = Some(Episode::new(Cause::Loss, tcb));
+        self.episode = Some(Episode::new(Cause::Loss, prior, tcb));
         tcb.window_reduced();
         tcb.recover = tcb.snd_max - 1;
         tcb.facts |= Facts::RECOVERY;

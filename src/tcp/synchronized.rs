@@ -222,6 +222,7 @@ impl Tcb {
         let fresh = !self.has(Facts::TIMED_OUT);
         if self.dup_acks == DUP_ACK_THRESHOLD && fresh {
             // What limited transmit sent does not count (RFC 5681 section 3.2 step 2).
+            outcome.reduced = Some(self.congestion.prior());
             self.congestion.on_loss(self.flight().min(self.congestion.cwnd()));
             self.window_reduced();
             self.recover = self.snd_max - 1;

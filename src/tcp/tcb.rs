@@ -3,7 +3,7 @@
 use bitflags::bitflags;
 
 use super::config::TcpConfig;
-use super::congestion::{Algorithm, CongestionControl, Control, NewReno, initial_window};
+use super::congestion::{Algorithm, CongestionControl, Control, NewReno, Prior, initial_window};
 use super::ecn::EcnFacts;
 use super::negotiate::{Agreed, LocalOffer, effective_payload};
 use super::rack::Reordering;
@@ -267,12 +267,12 @@ impl Tcb {
     /// The last reduction was a mistake (RFC 4015 section 3). What was in flight before still is,
     /// and each ACK lets out no more than it acknowledges: the whole window can come back at once,
     /// as Linux does it, where RFC 4015 restarts from what is in flight to avoid a burst.
-    pub(crate) fn take_back(&mut self, cause: Cause) {
+    pub(crate) fn take_back(&mut self, cause: Cause, prior: &Prior) {
         if self.has(Facts::RECOVERY) && !self.has(Facts::SACK) {
             // Without the inflation by duplicate ACKs.
             self.congestion.set_cwnd(self.congestion.ssthresh());
         }
-        self.congestion.undo();
+        self.congestion.undo(prior);
         self.facts -= Facts::RECOVERY | Facts::TIMED_OUT | Facts::RESENT;
         self.ecn -= EcnFacts::CWR_DUE;
         self.recover = self.snd_una - 1;

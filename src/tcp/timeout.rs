@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::congestion::CongestionControl;
+use super::congestion::{CongestionControl, Prior};
 use super::settings::Settings;
 use super::tcb::{Facts, State, Tcb};
 use crate::time::{Instant, Tick};
@@ -22,9 +22,11 @@ pub(crate) enum Expiry {
     Nothing,
     /// Send from SND.UNA again. `first`: that segment had not timed out before; `forward`: no
     /// recovery was under way, so that F-RTO may look whether it was lost (RFC 5682).
+    /// `prior`: what the reduction that goes with it changed.
     Retransmit {
         first: bool,
         forward: bool,
+        prior: Prior,
     },
     /// Send a tail loss probe.
     TailProbe,
@@ -263,13 +265,14 @@ impl Tcb {
         let first = !self.has(Facts::RESENT);
         let forward = !self.facts.intersects(Facts::RECOVERY | Facts::TIMED_OUT);
         self.rtt.back_off(&settings.rto);
+        let prior = self.congestion.prior();
         self.congestion.on_timeout(self.flight(), first);
         self.window_reduced();
         self.facts -= Facts::RECOVERY | Facts::PROBE_OUT;
         self.facts |= Facts::TIMED_OUT | Facts::RESENT;
         self.recover = self.snd_max - 1;
         self.dup_acks = 0;
-        Expiry::Retransmit { first, forward }
+        Expiry::Retransmit { first, forward, prior }
     }
 
     /// What is in flight from `from` on is to be sent again: without a scoreboard, or when only a
@@ -290,7 +293,8 @@ impl Tcb {
         self.tries += 1;
         self.rtt.back_off(&settings.rto);
         self.snd_nxt = self.snd_una;
-        Expiry::Retransmit { first: false, forward: false }
+        let prior = self.congestion.prior();
+        Expiry::Retransmit { first: false, forward: false, prior }
     }
 
     /// R1 is reached with the retransmission to be sent now (RFC 9293 section 3.8.3, SHLD-10).

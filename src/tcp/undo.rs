@@ -5,7 +5,7 @@
 //! come already (DSACK, RFC 3708 section 2). Kept with the recovery, which only connections have
 //! that miss segments.
 
-use super::congestion::CongestionControl;
+use super::congestion::{CongestionControl, Prior};
 use super::frto::{Finding, Frto};
 use super::tcb::{Facts, Tcb};
 use crate::wire::Seq;
@@ -28,6 +28,8 @@ pub(crate) struct Episode {
     /// SND.UNA and SND.MAX when it began.
     start: Seq,
     end: Seq,
+    /// What it changed, as it was before.
+    pub(crate) prior: Prior,
     /// The threshold that it left: if that changes, there was another reason since.
     ssthresh: u32,
     /// Where the first segment sent again ends, and its timestamp: RetransmitTS in RFC 3522.
@@ -68,11 +70,12 @@ pub(crate) struct News {
 }
 
 impl Episode {
-    /// The window was reduced just now.
-    pub(crate) fn new(cause: Cause, tcb: &Tcb) -> Episode {
+    /// The window was reduced just now; `prior` is what it was.
+    pub(crate) fn new(cause: Cause, prior: Prior, tcb: &Tcb) -> Episode {
         let probe = tcb.has(Facts::PROBE_AGAIN) && tcb.probe_end.after(tcb.snd_una);
         Episode {
             cause,
+            prior,
             start: tcb.snd_una,
             end: tcb.snd_max,
             ssthresh: tcb.congestion.ssthresh(),
@@ -205,7 +208,8 @@ mod tests {
         let offer = LocalOffer::new(&settings.config, 1_500, true);
         let mut tcb = Tcb::connect(Seq(1_000), 0, &offer, &settings, Instant::ZERO);
         tcb.snd_max = Seq(2_000);
-        let mut episode = Episode { ssthresh: SSTHRESH, ..Episode::new(cause, &tcb) };
+        let mut episode =
+            Episode { ssthresh: SSTHRESH, ..Episode::new(cause, tcb.congestion.prior(), &tcb) };
         episode.resent(Seq(1_100), 100, Some(70));
         episode
     }

@@ -18,7 +18,7 @@ mod states;
 mod tests;
 
 use super::CongestionControl;
-use super::window::MAX_CWND;
+use super::window::{MAX_CWND, Prior};
 use crate::tcp::delivery_rate::{DeliveryRate, LostPacket, RateSample};
 use crate::time::{Instant, Tick};
 use bitflags::bitflags;
@@ -360,7 +360,8 @@ impl CongestionControl for Bbr {
         self.cwnd = self.smss();
     }
 
-    fn undo(&mut self) {
+    /// What it was is kept here, as more than a window changes.
+    fn undo(&mut self, _prior: &Prior) {
         self.facts -= Facts::IN_RECOVERY;
         self.handle_spurious_loss();
     }

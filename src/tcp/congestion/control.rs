@@ -1,6 +1,6 @@
 //! The choice of the algorithm at run time, without dynamic dispatch.
 
-use super::{Bbr, CongestionControl, Cubic, Dctcp, NewReno};
+use super::{Bbr, CongestionControl, Cubic, Dctcp, NewReno, Prior};
 use crate::tcp::delivery_rate::{DeliveryRate, LostPacket, RateSample};
 use crate::time::Instant;
 use core::fmt;
@@ -217,8 +217,12 @@ impl CongestionControl for Control {
         each!(self, c => c.on_timeout(flight, first))
     }
 
-    fn undo(&mut self) {
-        each!(self, c => c.undo())
+    fn prior(&self) -> Prior {
+        each!(self, c => c.prior())
+    }
+
+    fn undo(&mut self, prior: &Prior) {
+        each!(self, c => c.undo(prior))
     }
 
     fn decay(&mut self, cwnd: u32, ssthresh: u32) {
@@ -264,9 +268,10 @@ mod tests {
             assert_eq!((c.cwnd(), c.smss(), c.in_slow_start()), (10_000, 1_000, true));
             let is_bbr = algorithm == Algorithm::Bbr;
             assert_eq!((c.wants_rate_samples(), c.uses_prr()), (is_bbr, !is_bbr));
+            let prior = c.prior();
             c.on_timeout(10_000, true);
             assert_eq!(c.cwnd(), 1_000, "{algorithm}");
-            c.undo();
+            c.undo(&prior);
             assert_eq!(c.cwnd(), 10_000, "{algorithm}");
         }
     }
@@ -274,7 +279,7 @@ mod tests {
     #[test]
     fn the_largest_state_decides_the_size() {
         let sizes = [size_of::<Cubic>(), size_of::<NewReno>(), size_of::<Dctcp>()];
-        assert_eq!(sizes, [48, 28, 40]);
-        assert_eq!(size_of::<Control>(), 48);
+        assert_eq!(sizes, [40, 20, 32]);
+        assert_eq!(size_of::<Control>(), 40);
     }
 }

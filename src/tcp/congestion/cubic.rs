@@ -8,7 +8,7 @@
 use super::CongestionControl;
 use super::curve;
 use super::hystart::{Growth, HyStart};
-use super::window::Window;
+use super::window::{Prior, Window};
 use crate::time::Instant;
 use core::time::Duration;
 
@@ -60,9 +60,17 @@ enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cubic {
     window: Window,
-    /// W_max before the last reduction.
-    prior_w_max: u32,
+    /// The window before the last reduction (cwnd_prior in section 4.1.2).
+    prior_cwnd: u32,
     phase: Phase,
+}
+
+/// The window that an ACK finds, and the one before the last reduction.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    cwnd: u32,
+    prior_cwnd: u32,
+    smss: u32,
 }
 
 impl Avoidance {
@@ -116,14 +124,14 @@ impl Avoidance {
     }
 
     /// An ACK in congestion avoidance (section 4.2): the new window.
-    fn on_ack(&mut self, acked: u32, window: &Window, now_us: u32, rtt_us: u32) -> u32 {
-        let (cwnd, smss) = (window.cwnd, window.smss());
+    fn on_ack(&mut self, acked: u32, window: Before, now_us: u32, rtt_us: u32) -> u32 {
+        let Before { cwnd, prior_cwnd, smss } = window;
         if matches!(self.stage, Stage::Pending | Stage::PendingFlat) {
             self.begin(cwnd, smss);
         }
         self.advance(now_us);
         let acked = u64::from(acked.min(cwnd));
-        self.grow_w_est(acked, cwnd.into(), window.prior_cwnd(), smss.into());
+        self.grow_w_est(acked, cwnd.into(), prior_cwnd, smss.into());
         let w_cubic = curve::window(self.w_max, self.offset_us, smss);
         if w_cubic < self.w_est {
             // Section 4.3: the Reno-friendly region.
@@ -157,15 +165,18 @@ impl Cubic {
         }
     }
 
+    fn w_max(&self) -> u32 {
+        match self.phase {
+            Phase::Initial(_) => 0,
+            Phase::Later(avoidance) => avoidance.w_max,
+        }
+    }
+
     /// Sections 4.6 and 4.7: remembers where it happened, and gives the new threshold.
     fn reduction(&mut self, flight: u32, stage: Stage) -> u32 {
         let cwnd = self.window.cwnd;
-        let w_max = match self.phase {
-            Phase::Initial(_) => 0,
-            Phase::Later(avoidance) => avoidance.w_max,
-        };
-        self.prior_w_max = w_max;
-        self.window.snapshot();
+        let w_max = self.w_max();
+        self.prior_cwnd = cwnd;
         // Fast convergence: the window didn't come as far as last time, so someone else has grown;
         // the flow makes room.
         let fast = cwnd < w_max;
@@ -183,7 +194,7 @@ impl CongestionControl for Cubic {
     fn new(mss: u16, initial_window: u32) -> Cubic {
         Cubic {
             window: Window::new(mss, initial_window),
-            prior_w_max: 0,
+            prior_cwnd: 0,
             phase: Phase::Initial(HyStart::new()),
         }
     }
@@ -219,10 +230,11 @@ impl CongestionControl for Cubic {
     }
 
     fn on_ack(&mut self, acked: u32, flight: u32, cwnd_limited: bool, now: Instant, rtt: Duration) {
+        let smss = self.window.smss();
         match &mut self.phase {
             // Section 4.2: a window that the application doesn't fill doesn't grow …
             _ if !cwnd_limited => self.pause(),
-            Phase::Initial(hystart) => match hystart.on_ack(acked, flight, self.window.smss()) {
+            Phase::Initial(hystart) => match hystart.on_ack(acked, flight, smss) {
                 Growth::By(by) => self.window.grow(by),
                 Growth::Done => {
                     self.window.ssthresh = self.window.cwnd;
@@ -235,7 +247,9 @@ impl CongestionControl for Cubic {
             }
             Phase::Later(avoidance) => {
                 let rtt_us = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
-                let cwnd = avoidance.on_ack(acked, &self.window, now.micros32(), rtt_us);
+                let (cwnd, prior_cwnd) = (self.window.cwnd, self.prior_cwnd);
+                let window = Before { cwnd, prior_cwnd, smss };
+                let cwnd = avoidance.on_ack(acked, window, now.micros32(), rtt_us);
                 self.window.set_cwnd(cwnd);
             }
         }
@@ -256,7 +270,7 @@ impl CongestionControl for Cubic {
             let ssthresh = self.reduction(flight, Stage::Pending);
             self.window.reduce(ssthresh);
         } else {
-            self.window.snapshot();
+            self.prior_cwnd = self.window.cwnd;
         }
     }
 
@@ -269,14 +283,17 @@ impl CongestionControl for Cubic {
         self.window.collapse();
     }
 
-    fn undo(&mut self) {
+    fn prior(&self) -> Prior {
+        let Window { cwnd, ssthresh, .. } = self.window;
+        Prior { cwnd, ssthresh, w_max: self.w_max() }
+    }
+
+    fn undo(&mut self, prior: &Prior) {
         // Section 4.9: all that the reduction changed is restored. K and the epoch follow from the
         // window and W_max; W_est begins anew at the window.
-        if self.window.restore() {
-            let flat = self.prior_w_max == 0;
-            let stage = if flat { Stage::PendingFlat } else { Stage::Pending };
-            self.phase = Phase::Later(Avoidance::pending(self.prior_w_max, stage));
-        }
+        self.window.restore(prior);
+        let stage = if prior.w_max == 0 { Stage::PendingFlat } else { Stage::Pending };
+        self.phase = Phase::Later(Avoidance::pending(prior.w_max, stage));
     }
 
     fn decay(&mut self, cwnd: u32, ssthresh: u32) {

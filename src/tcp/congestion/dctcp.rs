@@ -5,7 +5,7 @@
 
 use super::CongestionControl;
 use super::new_reno;
-use super::window::Window;
+use super::window::{Prior, Window};
 use crate::time::Instant;
 use core::time::Duration;
 
@@ -98,22 +98,20 @@ impl CongestionControl for Dctcp {
 
     fn on_congestion(&mut self, flight: u32) {
         // Section 3.5: loss is answered as ever.
-        self.window.snapshot();
         self.window.reduce(flight / 2);
         self.bytes_acked = 0;
     }
 
     fn on_timeout(&mut self, flight: u32, first: bool) {
         if first {
-            self.window.snapshot();
             self.window.reduce(flight / 2);
         }
         self.bytes_acked = 0;
         self.window.collapse();
     }
 
-    fn undo(&mut self) {
-        self.window.restore();
+    fn undo(&mut self, prior: &Prior) {
+        self.window.restore(prior);
     }
 
     fn decay(&mut self, cwnd: u32, ssthresh: u32) {
@@ -150,8 +148,8 @@ mod tests {
     }
 
     #[test]
-    fn the_state_takes_40_bytes() {
-        assert_eq!(size_of::<Dctcp>(), 40);
+    fn the_state_takes_32_bytes() {
+        assert_eq!(size_of::<Dctcp>(), 32);
     }
 
     #[test]
@@ -217,9 +215,10 @@ mod tests {
     fn rfc8257_3_5_a_loss_halves_the_window_whatever_alpha() {
         let mut cc = start();
         cc.alpha = 0;
+        let prior = cc.prior();
         cc.on_congestion(10 * M);
         assert_eq!((cc.cwnd(), cc.ssthresh()), (5 * M, 5 * M));
-        cc.undo();
+        cc.undo(&prior);
         assert_eq!((cc.cwnd(), cc.ssthresh()), (10 * M, u32::MAX));
         cc.on_timeout(10 * M, true);
         assert_eq!((cc.cwnd(), cc.ssthresh()), (M, 5 * M));

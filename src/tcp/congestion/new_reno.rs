@@ -1,7 +1,7 @@
 //! NewReno: RFC 5681 with the fast recovery of RFC 6582, counting bytes (RFC 3465).
 
 use super::CongestionControl;
-use super::window::Window;
+use super::window::{Prior, Window};
 use crate::time::Instant;
 use core::time::Duration;
 
@@ -71,7 +71,6 @@ impl CongestionControl for NewReno {
     }
 
     fn on_congestion(&mut self, flight: u32) {
-        self.window.snapshot();
         if self.window.loss_is_news(flight) {
             // RFC 5681 equation 4: half of what is in flight, at least two segments.
             self.window.reduce(flight / 2);
@@ -83,15 +82,14 @@ impl CongestionControl for NewReno {
         // RFC 5681 section 3.1: ssthresh is held when the same segment times out again, since by
         // then what is in flight says nothing any more.
         if first {
-            self.window.snapshot();
             self.window.reduce(flight / 2);
         }
         self.bytes_acked = 0;
         self.window.collapse();
     }
 
-    fn undo(&mut self) {
-        self.window.restore();
+    fn undo(&mut self, prior: &Prior) {
+        self.window.restore(prior);
     }
 
     fn decay(&mut self, cwnd: u32, ssthresh: u32) {
@@ -134,8 +132,8 @@ mod tests {
     }
 
     #[test]
-    fn the_state_takes_28_bytes() {
-        assert_eq!(size_of::<NewReno>(), 28);
+    fn the_state_takes_20_bytes() {
+        assert_eq!(size_of::<NewReno>(), 20);
     }
 
     #[test]
@@ -151,13 +149,14 @@ mod tests {
     fn rfc4015_3_a_spurious_recovery_or_timeout_is_undone() {
         for timeout in [false, true] {
             let mut cc = avoiding();
+            let prior = cc.prior();
             if timeout {
                 cc.on_timeout(10 * M, true);
                 cc.on_timeout(10 * M, false);
             } else {
                 cc.on_loss(10 * M);
             }
-            cc.undo();
+            cc.undo(&prior);
             assert_eq!((cc.cwnd(), cc.ssthresh()), (10 * M, 10 * M), "timeout: {timeout}");
         }
     }
@@ -314,7 +313,11 @@ mod tests {
             mss: u16, iw: u32, calls in prop::collection::vec((0..10u8, any::<u32>()), 0..200)
         ) {
             let mut cc = NewReno::new(mss, iw);
+            let mut prior = cc.prior();
             for (call, n) in calls {
+                if matches!(call, 2 | 6) {
+                    prior = cc.prior();
+                }
                 match call {
                     0 | 1 => cc.acked(n, true),
                     2 => cc.on_loss(n),
@@ -322,7 +325,7 @@ mod tests {
                     4 => cc.on_partial_ack(n),
                     5 => cc.on_recovery_end(n),
                     6 => cc.on_timeout(n, n % 2 == 0),
-                    7 => cc.undo(),
+                    7 => cc.undo(&prior),
                     8 => _ = cc.on_ecn(n, n / 2, n),
                     _ => cc.on_idle(),
                 }

@@ -21,14 +21,22 @@ bitflags! {
     }
 }
 
+/// What a reduction changes, as it was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prior {
+    /// The congestion window in bytes.
+    pub cwnd: u32,
+    /// The slow start threshold.
+    pub ssthresh: u32,
+    /// Where CUBIC's curve was flat; zero if there was none.
+    pub w_max: u32,
+}
+
 /// A congestion window in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Window {
     pub(super) cwnd: u32,
     pub(super) ssthresh: u32,
-    /// Before the last reduction; zero if there is none to take back.
-    prior_cwnd: u32,
-    prior_ssthresh: u32,
     /// Bytes of the current round that are still to be acknowledged. A round ends when all is
     /// acknowledged that was in flight when it began.
     pub(super) round: u32,
@@ -46,8 +54,6 @@ impl Window {
             cwnd,
             // RFC 5681 section 3.1: arbitrarily high, so that the network decides.
             ssthresh: u32::MAX,
-            prior_cwnd: 0,
-            prior_ssthresh: 0,
             round: 0,
             smss,
             initial_segments: (cwnd / u32::from(smss)).min(255) as u8,
@@ -92,28 +98,12 @@ impl Window {
         self.cwnd < self.ssthresh
     }
 
-    /// The window before the last reduction (cwnd_prior in RFC 9438 section 4.1.2).
-    pub(super) fn prior_cwnd(&self) -> u32 {
-        self.prior_cwnd
-    }
-
-    /// Remembers what a reduction is about to change.
-    pub(super) fn snapshot(&mut self) {
-        self.prior_cwnd = self.cwnd;
-        self.prior_ssthresh = self.ssthresh;
-    }
-
-    /// RFC 4015 section 3: back to what the window was; false if there is nothing to take back.
-    pub(super) fn restore(&mut self) -> bool {
-        let any = self.prior_cwnd > 0 && self.prior_ssthresh > 0;
-        if any {
-            self.set_cwnd(self.cwnd.max(self.prior_cwnd));
-            self.ssthresh = self.ssthresh.max(self.prior_ssthresh);
-            self.prior_ssthresh = 0;
-            self.facts -= Facts::TIMED_OUT;
-            self.round = 0;
-        }
-        any
+    /// RFC 4015 section 3: back to what the window was.
+    pub(super) fn restore(&mut self, prior: &Prior) {
+        self.set_cwnd(self.cwnd.max(prior.cwnd));
+        self.ssthresh = self.ssthresh.max(prior.ssthresh);
+        self.facts -= Facts::TIMED_OUT;
+        self.round = 0;
     }
 
     /// The new threshold, at least two segments, and the window with it.
@@ -172,6 +162,10 @@ mod tests {
         Window::new(1_000, 10_000)
     }
 
+    fn prior(w: &Window) -> Prior {
+        Prior { cwnd: w.cwnd, ssthresh: w.ssthresh, w_max: 0 }
+    }
+
     #[test]
     fn rfc3168_6_1_2_marks_count_once_in_a_window_of_data() {
         let mut w = window();
@@ -200,26 +194,22 @@ mod tests {
     }
 
     #[test]
-    fn rfc4015_3_a_reduction_is_taken_back_once() {
+    fn rfc4015_3_a_reduction_is_taken_back() {
         let mut w = window();
-        assert!(!w.restore(), "nothing to take back");
-        w.snapshot();
+        let prior = prior(&w);
         w.reduce(5_000);
         assert_eq!((w.cwnd, w.ssthresh), (5_000, 5_000));
-        assert!(w.restore());
+        w.restore(&prior);
         assert_eq!((w.cwnd, w.ssthresh), (10_000, u32::MAX));
-        w.set_cwnd(2_000);
-        assert!(!w.restore());
-        assert_eq!(w.cwnd, 2_000);
     }
 
     #[test]
     fn rfc4015_3_a_window_that_grew_past_the_old_one_is_kept() {
         let mut w = window();
-        w.snapshot();
+        let prior = prior(&w);
         w.reduce(5_000);
         w.set_cwnd(20_000);
-        assert!(w.restore());
+        w.restore(&prior);
         assert_eq!(w.cwnd, 20_000);
     }
 }

@@ -199,6 +199,7 @@ fn bbr_5_5_11_2_a_spurious_recovery_is_taken_back() {
     let before = *bed.bbr();
     let now = bed.now();
     let cc = &mut bed.flows[0].cc;
+    let prior = cc.prior();
     cc.on_congestion(0);
     let lost = LostPacket {
         size: MSS,
@@ -210,7 +211,7 @@ fn bbr_5_5_11_2_a_spurious_recovery_is_taken_back() {
     cc.on_packet_lost(&lost, now);
     assert_eq!(cc.state, State::Down);
     assert!(cc.inflight_longterm < before.inflight_longterm);
-    cc.undo();
+    cc.undo(&prior);
     assert_eq!(cc.state, State::Refill, "the probe is made again");
     assert_eq!(cc.inflight_longterm, before.inflight_longterm);
     assert!(cc.cwnd() >= before.cwnd());
@@ -326,7 +327,7 @@ proptest! {
                 5 => cc.on_congestion(n),
                 6 => cc.on_recovery_end(n),
                 7 => cc.on_timeout(n, n % 2 == 0),
-                8 => cc.undo(),
+                8 => cc.undo(&cc.prior()),
                 _ => {
                     let lost = LostPacket {
                         size: n % 9_000,
