@@ -22,7 +22,7 @@ pub use tx::Tx;
 
 pub(crate) use core_handle::{ConnectRequest, CoreCommands};
 pub(crate) use mailbox::{Inboxes, MailboxReader};
-pub(crate) use rx::{Inbox, split_frame};
+pub(crate) use rx::split_frame;
 pub(crate) use tx::{Commands, Outbox, TxContext};
 pub(crate) use wishes::Wishes;
 

@@ -3,31 +3,14 @@
 use super::conn_id::ConnId;
 use crate::device::{Chunks, Class, FrameQueue, FrameRef, Place, Pool};
 
-/// The receiving side of a connection's slot: what every backend fills and [`Rx`] reads.
-#[derive(Debug)]
-pub(crate) struct Inbox {
-    /// In order and unread.
-    pub(crate) queue: FrameQueue,
-    /// Bytes that the application holds in [`RxBuf`]s: still on the window's charge.
-    pub(crate) held: u32,
-}
-
-impl Inbox {
-    pub(crate) const fn new() -> Inbox {
-        Inbox { queue: FrameQueue::new(), held: 0 }
-    }
-
-    /// Bytes that the advertised window must leave out.
-    pub(crate) fn charged(&self) -> u32 {
-        self.queue.bytes() + self.held
-    }
-}
-
 /// The unread bytes of a connection during [`App::on_data`](super::App::on_data).
 #[derive(Debug)]
 pub struct Rx<'a> {
     pub(crate) pool: &'a Pool,
-    pub(crate) inbox: &'a mut Inbox,
+    /// In order and unread.
+    pub(crate) inbox: &'a mut FrameQueue,
+    /// Bytes that the application holds in [`RxBuf`]s: still on the window's charge.
+    pub(crate) held: &'a mut u32,
     pub(crate) owner: ConnId,
     pub(crate) fin: bool,
     /// From behind the unread bytes to behind the last urgent one.
@@ -38,13 +21,13 @@ impl Rx<'_> {
     /// Unread bytes.
     #[inline]
     pub fn len(&self) -> usize {
-        self.inbox.queue.bytes() as usize
+        self.inbox.bytes() as usize
     }
 
     /// Whether there is nothing to read.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.inbox.queue.is_empty()
+        self.inbox.is_empty()
     }
 
     /// Whether the peer has finished sending: nothing will come after the unread bytes.
@@ -65,7 +48,7 @@ impl Rx<'_> {
 
     /// The unread bytes, one slice for each frame they lie in.
     pub fn chunks(&self) -> Chunks<'_> {
-        self.inbox.queue.chunks(self.pool)
+        self.inbox.chunks(self.pool)
     }
 
     /// The unread bytes as one slice: in place if they lie in one frame, else copied to `scratch`.
@@ -89,7 +72,7 @@ impl Rx<'_> {
     #[inline]
     pub fn consume(&mut self, n: usize) {
         assert!(n <= self.len(), "consume({n}) of {} unread bytes", self.len());
-        self.inbox.queue.consume(self.pool, n as u32, Place::Received);
+        self.inbox.consume(self.pool, n as u32, Place::Received);
     }
 
     /// Takes the first `n` bytes out, in their frames. They stay on the window's charge until the
@@ -102,14 +85,14 @@ impl Rx<'_> {
     /// If there are fewer unread bytes.
     pub fn hold(&mut self, n: usize) -> Option<RxBuf> {
         assert!(n <= self.len(), "hold({n}) of {} unread bytes", self.len());
-        split_at(self.pool, &mut self.inbox.queue, n as u32, Place::Received)?;
+        split_at(self.pool, &mut self.inbox, n as u32, Place::Received)?;
         let mut buf = RxBuf { pool: self.pool.clone(), queue: FrameQueue::new() };
         while buf.len() < n {
-            let Some(frame) = self.inbox.queue.pop_front(self.pool, Place::Received) else { break };
+            let Some(frame) = self.inbox.pop_front(self.pool, Place::Received) else { break };
             self.pool.charge(&frame, self.owner.to_bits());
             buf.queue.push_back(self.pool, frame, Place::Held);
         }
-        self.inbox.held += n as u32;
+        *self.held += n as u32;
         Some(buf)
     }
 }

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use bitflags::bitflags;
+
 use super::conn_id::ConnId;
 use super::rx::{RxBuf, split_frame};
 use super::wishes::Wishes;
@@ -15,23 +17,40 @@ pub(crate) struct Outbox {
     pub(crate) queue: FrameQueue,
     /// Sent and not yet acknowledged: stays empty where the kernel does that.
     pub(crate) in_flight: FrameQueue,
-    /// Most payload bytes that one frame may carry: the effective MSS.
-    pub(crate) segment: u16,
-    /// The application will write no more.
-    pub(crate) finished: bool,
-    /// A write came up short: `on_space` is owed.
-    pub(crate) wants_space: bool,
+    facts: Facts,
+}
+
+bitflags! {
+    /// Facts of one bit.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Facts: u8 {
+        /// The application will write no more.
+        const FINISHED = 1;
+        /// A write came up short: `on_space` is owed.
+        const WANTS_SPACE = 1 << 1;
+    }
 }
 
 impl Outbox {
-    pub(crate) const fn new(segment: u16) -> Outbox {
-        Outbox {
-            queue: FrameQueue::new(),
-            in_flight: FrameQueue::new(),
-            segment,
-            finished: false,
-            wants_space: false,
-        }
+    pub(crate) const fn new() -> Outbox {
+        Outbox { queue: FrameQueue::new(), in_flight: FrameQueue::new(), facts: Facts::empty() }
+    }
+
+    /// The application will write no more.
+    #[inline]
+    pub(crate) fn is_finished(&self) -> bool {
+        self.facts.contains(Facts::FINISHED)
+    }
+
+    /// A write came up short: `on_space` is owed.
+    #[inline]
+    pub(crate) fn wants_space(&self) -> bool {
+        self.facts.contains(Facts::WANTS_SPACE)
+    }
+
+    /// `on_space` was called, or will be.
+    pub(crate) fn space_is_told(&mut self) {
+        self.facts -= Facts::WANTS_SPACE;
     }
 
     /// Bytes that count against the limit.
@@ -63,6 +82,8 @@ pub(crate) struct TxContext<'a> {
     pub(crate) pool: &'a Pool,
     /// Most bytes that one connection may have queued.
     pub(crate) limit: u32,
+    /// Most payload bytes that one frame may carry: the effective MSS.
+    pub(crate) segment: u16,
     pub(crate) now: Instant,
 }
 
@@ -94,7 +115,7 @@ impl Tx<'_> {
         }
         let budget = self.context.limit.saturating_sub(self.outbox.bytes()) as usize;
         let frames = self.context.pool.free_for_data() as usize;
-        budget.min(frames * usize::from(self.outbox.segment) + self.tail_room())
+        budget.min(frames * usize::from(self.context.segment) + self.tail_room())
     }
 
     /// Copies as much of `bytes` as there is space for; returns how much. A short write (less than
@@ -122,8 +143,8 @@ impl Tx<'_> {
     fn write_alone(&mut self, bytes: &[u8]) -> bool {
         let outbox = &mut *self.outbox;
         let limit = self.context.limit.saturating_sub(outbox.in_flight.bytes()) as usize;
-        let fits = !bytes.is_empty() && bytes.len() <= limit.min(usize::from(outbox.segment));
-        if !fits || !outbox.queue.is_empty() || outbox.finished || self.commands.abort {
+        let fits = !bytes.is_empty() && bytes.len() <= limit.min(usize::from(self.context.segment));
+        if !fits || !outbox.queue.is_empty() || outbox.is_finished() || self.commands.abort {
             return false;
         }
         outbox.queue.push_copy(self.context.pool, bytes, Place::Sending)
@@ -153,7 +174,7 @@ impl Tx<'_> {
             }
         }
         if written < max && !self.closed() {
-            self.outbox.wants_space = true;
+            self.outbox.facts |= Facts::WANTS_SPACE;
         }
         written
     }
@@ -171,7 +192,7 @@ impl Tx<'_> {
         // A buffer larger than the whole budget may go when nothing else is queued.
         let fits = buf.len() <= budget || self.outbox.bytes() == 0;
         if !fits || !self.cut_to_segments(buf.queue_mut()) {
-            self.outbox.wants_space = true;
+            self.outbox.facts |= Facts::WANTS_SPACE;
             return Err(buf);
         }
         let pool = self.context.pool;
@@ -183,7 +204,7 @@ impl Tx<'_> {
 
     /// Sends FIN after everything written. The peer may go on sending.
     pub fn finish(&mut self) {
-        self.outbox.finished = true;
+        self.outbox.facts |= Facts::FINISHED;
     }
 
     /// Resets the connection at once; what was written and not sent is dropped.
@@ -198,7 +219,7 @@ impl Tx<'_> {
     }
 
     fn closed(&self) -> bool {
-        self.outbox.finished || self.commands.abort
+        self.outbox.is_finished() || self.commands.abort
     }
 
     /// The last frame of the queue and how much more it may carry, if it was not sent yet.
@@ -208,7 +229,7 @@ impl Tx<'_> {
         if pool.is_sent(tail) || pool.is_charged(tail) {
             return None;
         }
-        let room = u32::from(self.outbox.segment).saturating_sub(pool.queued_len(tail));
+        let room = u32::from(self.context.segment).saturating_sub(pool.queued_len(tail));
         let room = room.min(pool.queued_tailroom(tail)) as usize;
         (room > 0).then_some((tail, room))
     }
@@ -242,7 +263,7 @@ impl Tx<'_> {
     ) -> Option<(usize, usize)> {
         let pool = self.context.pool;
         let mut frame = pool.alloc(Class::Data)?;
-        let room = want.min(usize::from(self.outbox.segment));
+        let room = want.min(usize::from(self.context.segment));
         pool.extend(&mut frame, room);
         let got = f(pool.bytes_mut(&mut frame));
         assert!(got <= room, "fill: wrote {got} of {room}");
@@ -258,7 +279,7 @@ impl Tx<'_> {
     /// Splits frames that carry more than one segment's worth; false if the pool ran dry midway.
     fn cut_to_segments(&self, queue: &mut FrameQueue) -> bool {
         let pool = self.context.pool;
-        let segment = usize::from(self.outbox.segment);
+        let segment = usize::from(self.context.segment);
         let (mut before, mut at) = (FrameRef::NONE, queue.front());
         while let Some(here) = at.some() {
             if pool.queued_len(here) as usize > segment {

@@ -9,6 +9,7 @@ use super::timers::schedule;
 use crate::app::{App, Close, Commands, Notice, Peer, Role, Rx, Tx, TxContext};
 use crate::device::Device;
 use crate::tcp::{Facts, State};
+use crate::time::Tick;
 
 /// Frames that are plenty for applications that wait for frames: one in sixteen.
 const STARVED_RESERVE: u32 = 16;
@@ -20,7 +21,6 @@ impl<A: App, D: Device> Engine<A, D> {
         self.hop_confirmed(index);
         let slot = self.slots.at(index);
         let (flow, id, role) = (slot.flow(&self.io), slot.id, slot.role(&self.io));
-        slot.outbox.segment = slot.tcb.snd_mss;
         slot.count_ecn(&self.io);
         let peer = Peer {
             id,
@@ -30,10 +30,11 @@ impl<A: App, D: Device> Engine<A, D> {
         };
         let connections = self.slots.used();
         let slot = self.slots.at(index);
-        let limit = self.io.send_limit(connections, slot.outbox.segment);
+        let segment = slot.tcb.snd_mss;
+        let limit = self.io.send_limit(connections, segment);
         let mut commands = Commands::default();
         let mut tx = Tx {
-            context: TxContext { pool: &self.io.pool, limit, now: self.io.now },
+            context: TxContext { pool: &self.io.pool, limit, segment, now: self.io.now },
             outbox: &mut slot.outbox,
             commands: &mut commands,
             id,
@@ -89,7 +90,7 @@ impl<A: App, D: Device> Engine<A, D> {
                 }
                 Sent::Held(until) => held = Some(until),
             }
-            let all_read = slot.inbox.queue.is_empty() || slot.app.is_none();
+            let all_read = slot.inbox.is_empty() || slot.app.is_none();
             if slot.tcb.state == State::TimeWait && all_read {
                 slot.over = Some(Close::Finished);
             }
@@ -97,11 +98,10 @@ impl<A: App, D: Device> Engine<A, D> {
         if slot.over.is_some() {
             return self.end(index);
         }
-        if let Some(at) = slot.reorder_at(&self.io) {
-            held = Some(held.map_or(at, |held| held.min(at)));
-        }
-        schedule(slot, index, held, &mut self.wheel);
-        if slot.outbox.wants_space
+        let others = [held, slot.reorder_at(&self.io), slot.timer_at(&self.io)];
+        let other = others.into_iter().flatten().reduce(Tick::min);
+        schedule(slot, index, other, &mut self.wheel);
+        if slot.outbox.wants_space()
             && slot.outbox.bytes() == 0
             && !slot.pending.contains(Pending::STARVED)
         {
@@ -230,7 +230,7 @@ impl<C> Slot<C> {
             offer = true;
             self.call(app, io, connections, |app, conn, _, tx| app.on_space(conn, tx));
         }
-        let unread = offer && !self.inbox.queue.is_empty();
+        let unread = offer && !self.inbox.is_empty();
         if self.take_due(Pending::DATA) || unread && self.over.is_none() {
             self.call(app, io, connections, |app, conn, rx, tx| app.on_data(conn, rx, tx));
         }
@@ -256,25 +256,31 @@ impl<C> Slot<C> {
         A: App<Conn = C>,
         D: Device,
     {
-        let limit = io.send_limit(connections, self.outbox.segment);
+        let segment = self.tcb.snd_mss;
+        let limit = io.send_limit(connections, segment);
         let urgent = if self.tcb.has(Facts::OWN) { self.urgent_past(io) } else { None };
         let Some(conn) = self.app.as_mut() else { return };
         let mut commands = Commands::default();
+        let mut held = 0;
         let mut rx = Rx {
             pool: &io.pool,
             inbox: &mut self.inbox,
+            held: &mut held,
             owner: self.id,
             fin: self.tcb.state.peer_has_finished(),
             urgent,
         };
         let mut tx = Tx {
-            context: TxContext { pool: &io.pool, limit, now: io.now },
+            context: TxContext { pool: &io.pool, limit, segment, now: io.now },
             outbox: &mut self.outbox,
             commands: &mut commands,
             id: self.id,
         };
         f(app, conn, &mut rx, &mut tx);
-        if self.outbox.finished || !commands.is_empty() {
+        if held > 0 {
+            self.hold(held, io);
+        }
+        if self.outbox.is_finished() || !commands.is_empty() {
             self.carry_out(&commands, io);
         }
     }
@@ -289,19 +295,14 @@ impl<C> Slot<C> {
             self.over = Some(Close::Aborted);
             return;
         }
-        if self.outbox.finished && !self.tcb.has(Facts::FIN_QUEUED) {
+        if self.outbox.is_finished() && !self.tcb.has(Facts::FIN_QUEUED) {
             self.tcb.close();
         }
         if commands.wishes.any {
             self.fulfil(&commands.wishes, io);
         }
-        match commands.timer {
-            Some(Some(after)) => {
-                self.timer_at = io.now.tick().after(after);
-                self.pending |= Pending::APP_TIMER;
-            }
-            Some(None) => self.pending -= Pending::APP_TIMER,
-            None => {}
+        if let Some(after) = commands.timer {
+            self.set_timer(after, io);
         }
     }
 }

@@ -186,7 +186,7 @@ impl<C> Slot<C> {
         // RFC 9768 section 3.2.3.3: two SACK blocks come first. And options count (RFC 6691).
         let blocks = fields.options.sack_written().min(2);
         let longer = with.emitted_len() - self.plain_options(io).emitted_len();
-        let fits = payload == 0 || payload + longer <= usize::from(self.outbox.segment);
+        let fits = payload == 0 || payload + longer <= usize::from(self.tcb.snd_mss);
         if fits && with.sack_written() >= blocks {
             fields.options = with;
         }

@@ -31,7 +31,7 @@ impl<A: App, D: Device> Engine<A, D> {
             cwnd: tcb.cwnd(slot.recovery(&self.io)),
             ssthresh: tcb.congestion.ssthresh(),
             in_flight: tcb.flight(),
-            peer_window: tcb.snd_wnd,
+            peer_window: tcb.snd_wnd(),
             srtt: tcb.rtt.srtt(),
         })
     }

@@ -18,7 +18,7 @@ use super::samples::Samples;
 use super::slab::Slab;
 use crate::device::{Class, Device, Frame, Pool};
 use crate::tcp::{Accurate, LocalOffer, Own, Settings};
-use crate::time::Instant;
+use crate::time::{Instant, Tick};
 use crate::wire::tcp::{COMMON_HEADERS, Flags, Headers, Options};
 use crate::wire::{Addr, Cidr, Link, Mac, Seq};
 
@@ -67,6 +67,11 @@ pub(crate) struct Io<D> {
     /// When the next segment of each paced connection may leave.
     pub(crate) departures: Rows<Instant>,
     pub(crate) own: Rows<Own>,
+    /// When the application's timer is due, for connections where it is set.
+    pub(crate) timers: Rows<Tick>,
+    /// Bytes that the application holds, for connections where it does: still on the charge of the
+    /// window.
+    pub(crate) held: Rows<u32>,
     /// The counters of connections with AccECN.
     pub(crate) accurate: Rows<Accurate>,
     /// The budget of segments out of order.
@@ -106,6 +111,8 @@ impl<D: Device> Io<D> {
             samples: Samples::default(),
             departures: Rows::new(limits.connections),
             own: Rows::new(limits.connections),
+            timers: Rows::new(limits.connections),
+            held: Rows::new(limits.connections),
             accurate: Rows::new(limits.connections),
             reassembly: Reassembly::new(limits.out_of_order, device.pool()),
             replies_left: limits.replies_per_second,

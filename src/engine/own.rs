@@ -1,11 +1,14 @@
 //! What single connections have of their own.
 
+use core::time::Duration;
+
 use super::counters::Counter;
 use super::io::{Fields, Io};
-use super::slots::{Pending, Slot};
+use super::slots::{Has, Pending, Slot};
 use crate::app::Wishes;
 use crate::device::Device;
 use crate::tcp::{Facts, Own, Settings};
+use crate::time::Tick;
 use crate::wire::Seq;
 use crate::wire::tcp::{Flags, Options, Segment};
 
@@ -39,6 +42,47 @@ impl<C> Slot<C> {
         }
     }
 
+    /// When the application's timer is due, if it is set.
+    #[inline]
+    pub(super) fn timer_at<D>(&self, io: &Io<D>) -> Option<Tick> {
+        if self.has.contains(Has::TIMER) { io.timers.get(self.id.slot()).copied() } else { None }
+    }
+
+    /// Sets the application's timer, or cancels it.
+    pub(super) fn set_timer<D>(&mut self, after: Option<Duration>, io: &mut Io<D>) {
+        self.has.set(Has::TIMER, after.is_some());
+        if let Some(after) = after {
+            *io.timers.row(self.id.slot()) = io.now.tick().after(after);
+        }
+    }
+
+    /// Bytes that the advertised window must leave out: unread ones, and those that the application
+    /// holds.
+    #[inline]
+    pub(super) fn charged<D>(&self, io: &Io<D>) -> u32 {
+        let unread = self.inbox.bytes();
+        if self.has.contains(Has::HELD) { unread + self.held(io) } else { unread }
+    }
+
+    fn held<D>(&self, io: &Io<D>) -> u32 {
+        let held = io.held.get(self.id.slot()).filter(|_| self.has.contains(Has::HELD));
+        held.copied().unwrap_or(0)
+    }
+
+    /// The application has taken so many bytes out, to hold them.
+    pub(super) fn hold<D>(&mut self, bytes: u32, io: &mut Io<D>) {
+        let held = self.held(io) + bytes;
+        self.has.set(Has::HELD, held > 0);
+        *io.held.row(self.id.slot()) = held;
+    }
+
+    /// It doesn't hold these any more.
+    pub(super) fn give_back<D>(&mut self, bytes: u32, io: &mut Io<D>) {
+        let held = self.held(io).saturating_sub(bytes);
+        self.has.set(Has::HELD, held > 0);
+        *io.held.row(self.id.slot()) = held;
+    }
+
     /// Puts what the connection has of its own into a segment with so much payload.
     pub(super) fn own_fields<D>(&self, fields: &mut Fields, payload: usize, io: &Io<D>) {
         let Some(own) = self.own(io) else { return };
@@ -50,7 +94,7 @@ impl<C> Slot<C> {
         let with = Options { user_timeout: own.advertise, ..fields.options };
         let longer = with.emitted_len() - fields.options.emitted_len();
         // What does not fit beside the payload goes with an ACK.
-        if payload + longer <= usize::from(self.outbox.segment) {
+        if payload + longer <= usize::from(self.tcb.snd_mss) {
             fields.options = with;
         }
     }
@@ -84,14 +128,14 @@ impl<C> Slot<C> {
     /// Sequence number of the first unread byte.
     fn read_to(&self) -> Seq {
         let fin = u32::from(self.tcb.state.peer_has_finished());
-        self.tcb.rcv_nxt - (self.inbox.queue.bytes() + fin)
+        self.tcb.rcv_nxt - (self.inbox.bytes() + fin)
     }
 
     /// From behind the unread bytes to behind the last urgent one, for [`Rx`](crate::app::Rx).
     pub(super) fn urgent_past<D>(&mut self, io: &mut Io<D>) -> Option<i32> {
         let read = self.read_to();
         let up = self.own_mut(io).urgent_to(read)?;
-        Some(read.distance_to(up) as i32 - self.inbox.queue.bytes() as i32)
+        Some(read.distance_to(up) as i32 - self.inbox.bytes() as i32)
     }
 
     /// Whether a segment that can't be accepted may be answered now. What carries data or FIN is

@@ -102,7 +102,6 @@ impl<C> Slot<C> {
     /// Full segments carry so much from now on.
     pub(super) fn set_payload(&mut self, payload: u16) {
         self.tcb.set_mss(payload);
-        self.outbox.segment = payload;
     }
 
     /// The same, and what is in flight and longer is sent again at once.

@@ -205,12 +205,12 @@ impl<C> Slot<C> {
     /// `on_space` is due when half of the budget is free again.
     #[inline]
     pub(super) fn check_space<D>(&mut self, io: &Io<D>) {
-        if self.outbox.wants_space
+        if self.outbox.wants_space()
             && self.outbox.bytes() <= io.settings.config.send_buffer / 2
             // With nothing queued a held buffer may go, which needs no frame.
             && (io.pool.free_for_data() > 0 || self.outbox.bytes() == 0)
         {
-            self.outbox.wants_space = false;
+            self.outbox.space_is_told();
             self.pending |= Pending::SPACE;
         }
     }
@@ -230,7 +230,7 @@ impl<C> Slot<C> {
         frame.advance(usize::from(segment.payload_start) + usize::from(skip));
         frame.truncate(usize::from(len));
         let waits = self.disorder(io).is_some_and(|disorder| !disorder.queue.is_empty());
-        let needs_no_frame = waits || tail_for(&io.pool, &self.inbox.queue, frame.len()).is_some();
+        let needs_no_frame = waits || tail_for(&io.pool, &self.inbox, frame.len()).is_some();
         let fills = seq == self.tcb.rcv_nxt && needs_no_frame;
         if !io.may_receive() && !fills {
             // The last frames are for what frees others: the ACK counted, the payload comes again.
@@ -261,9 +261,9 @@ impl<C> Slot<C> {
     pub(super) fn deliver<D: Device>(&mut self, frame: Frame, io: &mut Io<D>) {
         let len = frame.len() as u32;
         io.counters.add(Counter::BytesReceived, u64::from(len));
-        let alone = self.inbox.queue.is_empty();
-        if alone || !append_copy(&io.pool, &mut self.inbox.queue, &frame) {
-            self.inbox.queue.push_back(&io.pool, frame, Place::Received);
+        let alone = self.inbox.is_empty();
+        if alone || !append_copy(&io.pool, &mut self.inbox, &frame) {
+            self.inbox.push_back(&io.pool, frame, Place::Received);
         } else {
             io.pool.release(frame);
         }
@@ -307,7 +307,7 @@ impl<C> Slot<C> {
     pub(super) fn clear<D>(&mut self, io: &mut Io<D>) {
         self.drop_out_of_order(io);
         let pool = &io.pool;
-        self.inbox.queue.clear(pool, Place::Received);
+        self.inbox.clear(pool, Place::Received);
         self.outbox.queue.clear(pool, Place::Sending);
         self.outbox.in_flight.clear(pool, Place::Sending);
     }

@@ -208,7 +208,7 @@ impl<C> Slot<C> {
         }
         let due = self.tcb.has(Facts::ACK_NOW)
             || self.has_news(io)
-            || self.tcb.window_update_due(io.settings.config.receive_buffer, self.inbox.charged())
+            || self.tcb.window_update_due(io.settings.config.receive_buffer, self.charged(io))
                 && !self.tcb.state.peer_has_finished();
         if !due {
             return true;
@@ -294,7 +294,7 @@ impl<C> Slot<C> {
             let with = Options { sack, ..fields.options };
             // Options count (RFC 6691): a full segment with blocks is one that the link refuses.
             let longer = with.emitted_len() - fields.options.emitted_len();
-            if payload + longer <= usize::from(self.outbox.segment) {
+            if payload + longer <= usize::from(self.tcb.snd_mss) {
                 fields.options = with;
             }
         }
@@ -312,7 +312,7 @@ impl<C> Slot<C> {
     #[inline]
     fn plain_fields<D>(&self, seq: Seq, flags: Flags, io: &Io<D>) -> Fields {
         let buffer = io.settings.config.receive_buffer;
-        let (window, _) = self.tcb.window_to_advertise(buffer, self.inbox.charged());
+        let (window, _) = self.tcb.window_to_advertise(buffer, self.charged(io));
         let (ack, options) = (self.tcb.rcv_nxt, self.plain_options(io));
         Fields { seq, ack, flags, window, urgent: 0, dscp: None, ecn: 0, options }
     }

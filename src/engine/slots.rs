@@ -5,14 +5,14 @@ use bitflags::bitflags;
 use super::ends::Ends;
 use super::flow::Hop;
 use super::slab::Handle;
-use crate::app::{Close, ConnId, CoreId, Inbox, Outbox};
+use crate::app::{Close, ConnId, CoreId, Outbox};
+use crate::device::FrameQueue;
 use crate::tcp::Tcb;
-use crate::time::Tick;
 
 bitflags! {
     /// What a connection waits for in this turn.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(crate) struct Pending: u16 {
+    pub(crate) struct Pending: u8 {
         /// In the list of connections to be looked at.
         const LISTED = 1;
         /// `on_data` is due.
@@ -23,16 +23,12 @@ bitflags! {
         const TIMER = 1 << 3;
         /// Another callback ran: unread bytes are offered again.
         const OFFER = 1 << 4;
-        /// `armed_at` is set: the wheel will look at the connection.
-        const ARMED = 1 << 5;
-        /// `timer_at` is set.
-        const APP_TIMER = 1 << 6;
         /// In the list of those that wait for frames.
-        const STARVED = 1 << 7;
+        const STARVED = 1 << 5;
         /// The drain was announced.
-        const DRAIN = 1 << 8;
+        const DRAIN = 1 << 6;
         /// The application is to hear that the peer does not answer.
-        const STALLED = 1 << 9;
+        const STALLED = 1 << 7;
         /// All that calls for a callback other than `on_data` alone.
         const RARE = Pending::OFFER.bits()
             | Pending::DRAIN.bits()
@@ -52,6 +48,10 @@ bitflags! {
         const DISORDER = 1 << 1;
         /// It is one that we opened.
         const CONNECTED = 1 << 2;
+        /// The application has set its timer.
+        const TIMER = 1 << 3;
+        /// The application holds received bytes.
+        const HELD = 1 << 4;
         /// What keeps a connection off the short way.
         const UNUSUAL = Has::RECOVERY.bits() | Has::DISORDER.bits();
     }
@@ -63,17 +63,14 @@ pub(crate) struct Slot<C> {
     pub(crate) tcb: Tcb,
     pub(crate) ends: Ends,
     pub(crate) hop: Hop,
-    pub(crate) inbox: Inbox,
+    /// In order and unread.
+    pub(crate) inbox: FrameQueue,
     pub(crate) outbox: Outbox,
     /// The row of what few connections have.
     pub(crate) rare: Option<Handle>,
     /// What of that makes a connection unusual.
     pub(crate) has: Has,
     pub(crate) pending: Pending,
-    /// When the wheel will look at the connection: perhaps earlier than anything is due.
-    pub(crate) armed_at: Tick,
-    /// The application's timer.
-    pub(crate) timer_at: Tick,
     pub(crate) id: ConnId,
     /// Set when the connection is over and `on_close` is due.
     pub(crate) over: Option<Close>,
@@ -84,18 +81,15 @@ pub(crate) struct Slot<C> {
 impl<C> Slot<C> {
     /// A connection at its beginning.
     pub(crate) fn new(tcb: Tcb, ends: Ends, hop: Hop, id: ConnId) -> Slot<C> {
-        let segment = tcb.snd_mss;
         Slot {
             tcb,
             ends,
             hop,
-            inbox: Inbox::new(),
-            outbox: Outbox::new(segment),
+            inbox: FrameQueue::new(),
+            outbox: Outbox::new(),
             rare: None,
             has: Has::empty(),
             pending: Pending::default(),
-            armed_at: Tick(0),
-            timer_at: Tick(0),
             id,
             over: None,
             app: None,
@@ -281,7 +275,7 @@ mod tests {
     #[test]
     fn a_place_takes_no_more_than_its_slot() {
         assert_eq!(size_of::<Entry<()>>(), size_of::<Slot<()>>());
-        assert!(size_of::<Entry<()>>() <= 264, "{}", size_of::<Entry<()>>());
+        assert!(size_of::<Entry<()>>() <= 240, "{}", size_of::<Entry<()>>());
     }
 
     #[test]

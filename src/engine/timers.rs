@@ -20,7 +20,6 @@ impl<A: App, D: Device> Engine<A, D> {
         for _ in 0..budget {
             let Some(index) = self.wheel.pop_expired() else { break };
             any = true;
-            self.slots.at(index).pending -= Pending::ARMED;
             self.connection_timer(index);
         }
         self.half_open_wheel.advance(now);
@@ -46,8 +45,8 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         let now = io.now.tick();
         slot.tcb.ack_timer(io.now);
-        if slot.pending.contains(Pending::APP_TIMER) && !slot.timer_at.is_after(now) {
-            slot.pending -= Pending::APP_TIMER;
+        if slot.timer_at(io).is_some_and(|at| !at.is_after(now)) {
+            slot.set_timer(None, io);
             slot.pending |= Pending::TIMER;
         }
         slot.reorder_timer(io);
@@ -107,19 +106,14 @@ impl<C> Slot<C> {
 /// wheel armed too early is left alone: it finds nothing due, and is armed anew. Most deadlines are
 /// moved away many times before they are due.
 #[inline]
-pub(super) fn schedule<C>(slot: &mut Slot<C>, index: u32, other: Option<Tick>, wheel: &mut Wheel) {
-    let armed = slot.pending.contains(Pending::ARMED).then_some(slot.armed_at);
-    let own = slot.pending.contains(Pending::APP_TIMER).then_some(slot.timer_at);
-    if let Some(armed) = armed
+pub(super) fn schedule<C>(slot: &Slot<C>, index: u32, other: Option<Tick>, wheel: &mut Wheel) {
+    if let Some(armed) = wheel.deadline(index)
         && !slot.tcb.is_due_before(armed)
-        && !own.is_some_and(|own| armed.is_after(own))
         && !other.is_some_and(|other| armed.is_after(other))
     {
         return;
     }
-    let deadlines = [slot.tcb.next_deadline(), own, other];
+    let deadlines = [slot.tcb.next_deadline(), other];
     let Some(first) = deadlines.into_iter().flatten().reduce(Tick::min) else { return };
-    slot.armed_at = first;
-    slot.pending |= Pending::ARMED;
     wheel.arm(index, first);
 }

@@ -141,6 +141,7 @@ impl<A: App, D: Device> Engine<A, D> {
             && let Target::Connection(index) = Target::from_bits(bits)
         {
             self.slots.prefetch(index);
+            self.wheel.prefetch(index);
             return index;
         }
         NO_SLOT
@@ -184,8 +185,7 @@ impl<A: App, D: Device> Engine<A, D> {
             any = true;
             let id = crate::app::ConnId::from_bits(owner);
             if let Some(index) = self.slots.find(id) {
-                let inbox = &mut self.slots.at(index).inbox;
-                inbox.held = inbox.held.saturating_sub(bytes);
+                self.slots.at(index).give_back(bytes, &mut self.io);
                 // The window may have opened.
                 self.list(index);
             }

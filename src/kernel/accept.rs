@@ -240,11 +240,12 @@ impl<A: App> KernelCore<A> {
         now: Instant,
     ) {
         let id = self.slots.id(at);
+        let segment = self.slots.segment;
         let slot = self.slots.place(at);
         let mut commands = Commands::default();
         let limit = self.config.tcp.send_buffer;
         let mut tx = Tx {
-            context: TxContext { pool: &self.pool, limit, now },
+            context: TxContext { pool: &self.pool, limit, segment, now },
             outbox: &mut slot.outbox,
             commands: &mut commands,
             id,

@@ -340,7 +340,7 @@ impl<A: App> KernelCore<A> {
         while let Some((owner, bytes)) = self.pool.take_returned() {
             let Some(at) = self.slots.find(ConnId::from_bits(owner)) else { continue };
             let slot = self.slots.place(at);
-            slot.inbox.held = slot.inbox.held.saturating_sub(bytes);
+            slot.held = slot.held.saturating_sub(bytes);
             if slot.has(Flags::READABLE) {
                 self.enqueue(at);
             }

@@ -31,14 +31,14 @@ impl<A: App> KernelCore<A> {
         let space = self.space_is_back(at);
         if space {
             let slot = self.slots.place(at);
-            slot.outbox.wants_space = false;
+            slot.outbox.space_is_told();
             slot.flags.remove(Flags::PROGRESS);
             if !self.call(at, now, |app, conn, _, tx| app.on_space(conn, tx)) {
                 return;
             }
         }
         let again = self.take(at, Flags::OFFER) || drain || space;
-        let mut offer = again && !self.slots.place(at).inbox.queue.is_empty();
+        let mut offer = again && !self.slots.place(at).inbox.is_empty();
         match self.read(at) {
             News::Some => offer = true,
             News::None => {}
@@ -65,15 +65,22 @@ impl<A: App> KernelCore<A> {
         now: Instant,
         f: impl FnOnce(&mut A, &mut A::Conn, &mut Rx<'_>, &mut Tx<'_>),
     ) -> bool {
-        let id = self.slots.id(at);
+        let (id, segment) = (self.slots.id(at), self.slots.segment);
         let slot = self.slots.place(at);
         let Some(state) = &mut slot.state else { return false };
         let fin = slot.flags.contains(Flags::PEER_FIN);
         let limit = self.config.tcp.send_buffer;
         let mut commands = Commands::default();
-        let mut rx = Rx { pool: &self.pool, inbox: &mut slot.inbox, owner: id, fin, urgent: None };
+        let mut rx = Rx {
+            pool: &self.pool,
+            inbox: &mut slot.inbox,
+            held: &mut slot.held,
+            owner: id,
+            fin,
+            urgent: None,
+        };
         let mut tx = Tx {
-            context: TxContext { pool: &self.pool, limit, now },
+            context: TxContext { pool: &self.pool, limit, segment, now },
             outbox: &mut slot.outbox,
             commands: &mut commands,
             id,
@@ -117,7 +124,7 @@ impl<A: App> KernelCore<A> {
     /// Ends the connection as the socket is.
     pub(super) fn close(&mut self, at: u32, why: Close) {
         let slot = self.slots.place(at);
-        slot.inbox.queue.clear(&self.pool, Place::Received);
+        slot.inbox.clear(&self.pool, Place::Received);
         slot.outbox.queue.clear(&self.pool, Place::Sending);
         let origin = slot.origin.take();
         self.wheel.cancel(at);
@@ -168,7 +175,7 @@ impl<A: App> KernelCore<A> {
             return News::None;
         }
         let frames = usize::from(slot.read_frames).min(free);
-        match socket::receive(stream, &self.pool, &mut slot.inbox.queue, wanted, frames) {
+        match socket::receive(stream, &self.pool, &mut slot.inbox, wanted, frames) {
             Received::Bytes { count, filled } => {
                 if !filled && !slot.has(Flags::ENDING) {
                     slot.flags.remove(Flags::READABLE);
@@ -213,7 +220,7 @@ impl<A: App> KernelCore<A> {
             }
         }
         let written = slot.outbox.queue.is_empty();
-        let done = slot.outbox.finished && written;
+        let done = slot.outbox.is_finished() && written;
         if done && slot.flags.contains(Flags::PEER_FIN) {
             return self.close(at, Close::Finished);
         }
@@ -242,7 +249,7 @@ impl<A: App> KernelCore<A> {
         if !slot.has(Flags::READABLE) || slot.has(Flags::PEER_FIN) {
             return 0;
         }
-        self.config.tcp.receive_buffer.saturating_sub(slot.inbox.charged()) as usize
+        self.config.tcp.receive_buffer.saturating_sub(slot.inbox.bytes() + slot.held) as usize
     }
 
     /// Whether an `on_space` is owed and the budget has space. Half of it: a writer that is woken
@@ -252,7 +259,7 @@ impl<A: App> KernelCore<A> {
         let half = self.config.tcp.send_buffer / 2;
         let slot = self.slots.place(at);
         let queue = &slot.outbox.queue;
-        let owed = slot.outbox.wants_space && !slot.outbox.finished;
+        let owed = slot.outbox.wants_space() && !slot.outbox.is_finished();
         owed && queue.bytes() <= half && (slot.has(Flags::PROGRESS) || queue.is_empty())
     }
 

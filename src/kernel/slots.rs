@@ -3,7 +3,8 @@
 use bitflags::bitflags;
 use mio::net::TcpStream;
 
-use crate::app::{ConnId, CoreId, Inbox, Outbox};
+use crate::app::{ConnId, CoreId, Outbox};
+use crate::device::FrameQueue;
 use crate::wire::Addr;
 
 bitflags! {
@@ -48,7 +49,10 @@ pub(super) struct Slot<C> {
     pub(super) stream: Option<TcpStream>,
     /// The application's: `None` until `on_open` accepts.
     pub(super) state: Option<C>,
-    pub(super) inbox: Inbox,
+    /// In order and unread.
+    pub(super) inbox: FrameQueue,
+    /// Bytes that the application holds: still on the window's charge.
+    pub(super) held: u32,
     pub(super) outbox: Outbox,
     pub(super) flags: Flags,
     /// Frames to offer to the next read.
@@ -77,7 +81,8 @@ pub(super) struct Slots<C> {
     limit: u32,
     free: u32,
     used: u32,
-    segment: u16,
+    /// Most payload bytes of a frame.
+    pub(super) segment: u16,
 }
 
 impl<C> Slots<C> {
@@ -115,8 +120,9 @@ impl<C> Slots<C> {
             self.slots.push(Slot {
                 stream: Some(stream),
                 state: None,
-                inbox: Inbox::new(),
-                outbox: Outbox::new(self.segment),
+                inbox: FrameQueue::new(),
+                held: 0,
+                outbox: Outbox::new(),
                 flags,
                 read_frames: 1,
                 generation: 0,
@@ -126,15 +132,14 @@ impl<C> Slots<C> {
             });
             return self.end() - 1;
         }
-        let segment = self.segment;
         let slot = &mut self.slots[at as usize];
         self.free = slot.next_free;
         // The place may still stand in a queue of places to look at.
         let queued =
             slot.flags & Flags::QUEUED.union(Flags::READ_STARVED).union(Flags::WRITE_STARVED);
         slot.stream = Some(stream);
-        slot.outbox = Outbox::new(segment);
-        slot.inbox = Inbox::new();
+        slot.outbox = Outbox::new();
+        (slot.inbox, slot.held) = (FrameQueue::new(), 0);
         slot.flags = flags | queued;
         slot.read_frames = 1;
         slot.token = token;
@@ -145,7 +150,7 @@ impl<C> Slots<C> {
     /// Makes the place free, its name stale. The queues must have been emptied.
     pub(super) fn remove(&mut self, at: u32) -> Option<C> {
         let slot = &mut self.slots[at as usize];
-        assert!(slot.inbox.queue.is_empty() && slot.outbox.queue.is_empty(), "frames left behind");
+        assert!(slot.inbox.is_empty() && slot.outbox.queue.is_empty(), "frames left behind");
         slot.stream = None;
         slot.generation = (slot.generation + 1) & ConnId::GENERATION_MASK;
         slot.next_free = self.free;

@@ -137,7 +137,7 @@ impl<A: App> Checked<A> {
 
     fn after(&mut self, id: ConnId, tx: &Tx<'_>) {
         let Some(watch) = self.watched.get_mut(&id.to_bits()) else { return };
-        watch.space_owed |= tx.outbox.wants_space;
+        watch.space_owed |= tx.outbox.wants_space();
         watch.aborted |= tx.commands.abort;
         if let Some(timer) = tx.commands.timer {
             watch.timer = timer.map(|after| tx.now() + after);
@@ -235,7 +235,7 @@ impl<A: App> App for Checked<A> {
 mod tests {
     use super::*;
     use crate::app::{Commands, CoreCommands, CoreId, Outbox, Role, TxContext};
-    use crate::device::{Pool, PoolConfig};
+    use crate::device::{FrameQueue, Pool, PoolConfig};
 
     /// Writes far too much at each chance, and does as it is told.
     #[derive(Default)]
@@ -275,7 +275,7 @@ mod tests {
         fn new(app: Greedy) -> (Caller, Tracked<()>) {
             let config = PoolConfig { frames: 16, reserve: 2, ..PoolConfig::default() };
             let pool = Pool::new(PoolConfig { huge_pages: false, ..config }).expect("a pool");
-            let (app, outbox) = (Checked::new(app), Outbox::new(1_460));
+            let (app, outbox) = (Checked::new(app), Outbox::new());
             let mut caller = Caller { pool, app, outbox, now: Instant::from_millis(5) };
             let conn = caller.open().expect("accepted");
             (caller, conn)
@@ -292,10 +292,17 @@ mod tests {
             f: impl FnOnce(&mut Checked<Greedy>, &mut Rx<'_>, &mut Tx<'_>) -> R,
         ) -> R {
             let mut commands = Commands::default();
-            let mut inbox = crate::app::Inbox::new();
-            let mut rx =
-                Rx { pool: &self.pool, inbox: &mut inbox, owner: ID, fin: false, urgent: None };
-            let context = TxContext { pool: &self.pool, limit: 4_000, now: self.now };
+            let mut inbox = FrameQueue::new();
+            let mut rx = Rx {
+                pool: &self.pool,
+                inbox: &mut inbox,
+                held: &mut 0,
+                owner: ID,
+                fin: false,
+                urgent: None,
+            };
+            let context =
+                TxContext { pool: &self.pool, limit: 4_000, segment: 1_460, now: self.now };
             let outbox = &mut self.outbox;
             f(&mut self.app, &mut rx, &mut Tx { context, outbox, commands: &mut commands, id: ID })
         }
@@ -327,7 +334,7 @@ mod tests {
         let (mut engine, mut conn) = Caller::new(Greedy::default());
         for _ in 0..3 {
             engine.data(&mut conn);
-            engine.outbox.wants_space = false;
+            engine.outbox.space_is_told();
             engine.with(|app, _, tx| app.on_space(&mut conn, tx));
             engine.end_of_turn();
         }
@@ -348,7 +355,7 @@ mod tests {
     fn space_twice_for_one_short_write_is_seen() {
         let (mut engine, mut conn) = Caller::new(Greedy::default());
         engine.data(&mut conn);
-        engine.outbox.wants_space = false;
+        engine.outbox.space_is_told();
         engine.with(|app, _, tx| app.on_space(&mut conn, tx));
         engine.with(|app, _, tx| app.on_space(&mut conn, tx));
         assert_eq!(engine.verdict(), Some("on_space without a short write"));

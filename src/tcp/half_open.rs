@@ -245,8 +245,7 @@ impl HalfOpen {
         tcb.facts.set(Facts::TIMING, self.tries == 0 && !self.from_cookie);
         tcb.rtt_started_us = self.sent_us;
         tcb.acknowledge_syn(segment, settings, now);
-        let scale = tcb.snd_scale;
-        tcb.take_window(segment, scale);
+        tcb.take_window(segment);
         tcb
     }
 }

@@ -102,7 +102,7 @@ impl Tcb {
 
     /// Whether the peer takes a full segment beyond what is in flight.
     pub(crate) fn window_is_open(&self) -> bool {
-        self.snd_wnd >= self.snd_una.distance_to(self.snd_nxt) + u32::from(self.snd_mss)
+        self.snd_wnd() >= self.snd_una.distance_to(self.snd_nxt) + u32::from(self.snd_mss)
     }
 
     /// SND.NXT is behind the FIN: it was sent since the last timeout.
@@ -113,7 +113,7 @@ impl Tcb {
     /// How many bytes of the first frame may go.
     fn sendable(&mut self, unsent: Unsent, settings: &Settings) -> Option<u32> {
         let in_flight = self.snd_una.distance_to(self.snd_nxt);
-        let window = self.snd_wnd.saturating_sub(in_flight);
+        let window = self.snd_wnd().saturating_sub(in_flight);
         let pipe = in_flight.saturating_sub(unsent.left);
         let full = u32::from(self.snd_mss);
         let cwnd = (unsent.cwnd + self.limited_transmit()).saturating_sub(pipe);
@@ -134,7 +134,7 @@ impl Tcb {
         }
         // Silly window avoidance: less than a segment goes only if it is half of the largest
         // window.
-        let enough = window >= self.max_wnd / 2 || self.has(Facts::OVERRIDE);
+        let enough = window >= self.max_wnd() / 2 || self.has(Facts::OVERRIDE);
         (window > 0 && enough).then_some(window)
     }
 

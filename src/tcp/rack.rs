@@ -11,35 +11,46 @@ const REO_WND_PERSIST: u8 = 16;
 /// What a connection keeps for good: how much its path reorders (RFC 8985 section 6.2 step 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reordering {
-    pub(crate) seen: bool,
     /// RACK.reo_wnd_mult.
     mult: u8,
-    /// RACK.reo_wnd_persist.
+    /// RACK.reo_wnd_persist; and beside it whether any was seen ([`SEEN`]).
     persist: u8,
 }
 
+const SEEN: u8 = 1 << 7;
+
 impl Reordering {
     pub(crate) const fn new() -> Reordering {
-        Reordering { seen: false, mult: 1, persist: REO_WND_PERSIST }
+        Reordering { mult: 1, persist: REO_WND_PERSIST }
+    }
+
+    fn is_seen(self) -> bool {
+        self.persist & SEEN != 0
+    }
+
+    /// Something came late, but came.
+    pub(crate) fn on_reordering(&mut self) {
+        self.persist |= SEEN;
     }
 
     /// A duplicate was reported (DSACK): the window was too small. Once a round trip.
     pub(crate) fn on_dsack(&mut self) {
         self.mult = self.mult.saturating_add(1);
-        self.persist = REO_WND_PERSIST;
+        self.persist = REO_WND_PERSIST | self.persist & SEEN;
     }
 
     /// A recovery ended.
     pub(crate) fn on_recovery_end(&mut self) {
-        self.persist = self.persist.saturating_sub(1);
-        if self.persist == 0 {
+        let (left, seen) = (self.persist & !SEEN, self.persist & SEEN);
+        self.persist = left.saturating_sub(1) | seen;
+        if left <= 1 {
             self.mult = 1;
         }
     }
 
     /// RACK.reo_wnd, in microseconds.
     pub(crate) fn window_us(&self, state: &Situation) -> u32 {
-        if !self.seen && (state.in_recovery || state.sacked_segments >= DUP_THRESHOLD) {
+        if !self.is_seen() && (state.in_recovery || state.sacked_segments >= DUP_THRESHOLD) {
             return 0;
         }
         (u32::from(self.mult) * (state.min_rtt_us / 4)).min(state.srtt_us)
@@ -187,7 +198,7 @@ mod tests {
         let recovering = Situation { in_recovery: true, ..situation() };
         let three = Situation { sacked_segments: 3, ..situation() };
         assert_eq!((reordering.window_us(&recovering), reordering.window_us(&three)), (0, 0));
-        reordering.seen = true;
+        reordering.on_reordering();
         assert_eq!(
             (reordering.window_us(&recovering), reordering.window_us(&three)),
             (1_000, 1_000)

@@ -90,7 +90,7 @@ impl Recovery {
     pub(crate) fn arrived(&mut self, segment: &Sent, len: u32, tcb: &mut Tcb, now: Instant) {
         self.delivered += len;
         if self.rack.arrived(segment, tcb.min_rtt_us, now.micros32()) {
-            tcb.reordering.seen = true;
+            tcb.reordering.on_reordering();
         }
     }
 

@@ -46,7 +46,7 @@ impl Tcb {
             self.ecn.crossing(segment, offer.ecn, self.tries)
         };
         self.take_timestamp_of_syn(segment, now);
-        self.take_window(segment, 0);
+        self.take_syn_window(segment);
         self.facts |= Facts::ACK_NOW;
         if !acks {
             // Simultaneous open: our SYN goes out again, with an ACK, until it is acknowledged.

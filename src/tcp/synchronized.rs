@@ -70,8 +70,7 @@ impl Tcb {
                 return Outcome::dropped(Drop::BadAck, Answer::Reset { seq: segment.ack });
             }
             self.acknowledge_syn(segment, settings, now);
-            let scale = self.snd_scale;
-            self.take_window(segment, scale);
+            self.take_window(segment);
             opened = true;
         }
         let mut outcome = Outcome::default();
@@ -166,7 +165,7 @@ impl Tcb {
             *outcome = Outcome::dropped(Drop::BadAck, Answer::Ack);
             return false;
         }
-        if ack.before(self.snd_una) && ack.distance_to(self.snd_una) > self.max_wnd.max(1) {
+        if ack.before(self.snd_una) && ack.distance_to(self.snd_una) > self.max_wnd().max(1) {
             *outcome = Outcome::dropped(Drop::BadAck, Answer::Challenge);
             return false;
         }
@@ -181,10 +180,9 @@ impl Tcb {
         }
         // SND.WL2 =< SEG.ACK, since SND.WL2 =< SND.UNA.
         if self.snd_wl1.at_or_before(segment.seq) && ack.at_or_after(self.snd_una) {
-            let was_shut = self.snd_wnd == 0;
-            let scale = self.snd_scale;
-            self.take_window(segment, scale);
-            if was_shut && self.snd_wnd > 0 {
+            let was_shut = self.snd_field == 0;
+            self.take_window(segment);
+            if was_shut && self.snd_field > 0 {
                 self.window_opened(settings, now);
             }
         }
@@ -207,8 +205,8 @@ impl Tcb {
         self.flight() > 0
             && segment.payload_len == 0
             && !segment.flags.intersects(Flags::SYN | Flags::FIN)
-            && u32::from(segment.window) << self.snd_scale == self.snd_wnd
-            && self.snd_wnd > 0
+            && u32::from(segment.window) << self.snd_scale == self.snd_wnd()
+            && self.snd_field > 0
     }
 
     fn duplicate_ack(&mut self, outcome: &mut Outcome) {
@@ -332,7 +330,7 @@ impl Tcb {
             && segment.options.sack.is_empty()
             && segment.payload_len == 0
             && !segment.flags.intersects(Flags::SYN | Flags::FIN)
-            && u32::from(segment.window) << self.snd_scale == self.snd_wnd
+            && u32::from(segment.window) << self.snd_scale == self.snd_wnd()
     }
 
     /// Karn's algorithm: only a segment sent once is timed (RFC 6298 section 3), unless a timestamp

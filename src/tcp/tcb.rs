@@ -81,6 +81,8 @@ bitflags! {
         const PROBE_TIMER = 1 << 15;
         /// The recovery's `reorder_at` is set.
         const REORDER_ARMED = 1 << 16;
+        /// SND.WND is that of a SYN, which is never scaled (RFC 7323 section 2.2).
+        const SYN_WINDOW = 1 << 25;
         /// What a timeout found is being repaired, until `recover` is acknowledged.
         const TIMED_OUT = 1 << 17;
         /// A tail loss probe is out, ending at `probe_end`.
@@ -131,10 +133,11 @@ pub(crate) struct Tcb {
     pub(crate) snd_nxt: Seq,
     /// Highest sequence number ever sent, plus one: SND.NXT goes back on a timeout, this doesn't.
     pub(crate) snd_max: Seq,
-    pub(crate) snd_wnd: u32,
+    /// SND.WND and the largest that ever was (RFC 9293 section 3.8.6.2.1: Max(SND.WND)), as the
+    /// peer writes them: see [`snd_wnd`](Tcb::snd_wnd).
+    pub(crate) snd_field: u16,
+    pub(crate) max_field: u16,
     pub(crate) snd_wl1: Seq,
-    /// Largest window the peer ever advertised (RFC 9293 section 3.8.6.2.1: Max(SND.WND)).
-    pub(crate) max_wnd: u32,
     /// Payload bytes of a full segment to the peer.
     pub(crate) snd_mss: u16,
     pub(crate) dup_acks: u8,
@@ -195,9 +198,9 @@ impl Tcb {
             snd_una: iss,
             snd_nxt: iss,
             snd_max: iss,
-            snd_wnd: 0,
+            snd_field: 0,
+            max_field: 0,
             snd_wl1: Seq(0),
-            max_wnd: 0,
             snd_mss: offer.mss,
             dup_acks: 0,
             dup_acks_owed: 0,
@@ -279,7 +282,7 @@ impl Tcb {
         self.dup_acks = 0;
         match cause {
             Cause::Timeout => self.facts |= Facts::SPURIOUS,
-            Cause::Loss => self.reordering.seen = true,
+            Cause::Loss => self.reordering.on_reordering(),
         }
     }
 
@@ -321,14 +324,35 @@ impl Tcb {
         }
     }
 
-    /// SND.WND and SND.WL1 from an acceptable segment; `scale` is zero for a SYN (RFC 7323 section
-    /// 2.2). SND.WL2 would be of no use: windows are taken from segments that acknowledge no less
-    /// than SND.UNA, and those before them acknowledged no more.
+    /// SND.WND: what the peer lets us send from SND.UNA on.
     #[inline]
-    pub(crate) fn take_window(&mut self, segment: &Segment, scale: u8) {
-        self.snd_wnd = u32::from(segment.window) << scale;
+    pub(crate) fn snd_wnd(&self) -> u32 {
+        let scale = if self.has(Facts::SYN_WINDOW) { 0 } else { self.snd_scale };
+        u32::from(self.snd_field) << scale
+    }
+
+    /// The largest window that the peer ever advertised.
+    pub(crate) fn max_wnd(&self) -> u32 {
+        u32::from(self.max_field) << self.snd_scale
+    }
+
+    /// SND.WND and SND.WL1 from an acceptable segment. SND.WL2 would be of no use: windows are
+    /// taken from segments that acknowledge no less than SND.UNA, and those before them
+    /// acknowledged no more.
+    #[inline]
+    pub(crate) fn take_window(&mut self, segment: &Segment) {
+        self.snd_field = segment.window;
         self.snd_wl1 = segment.seq;
-        self.max_wnd = self.max_wnd.max(self.snd_wnd);
+        self.max_field = self.max_field.max(segment.window);
+        self.facts -= Facts::SYN_WINDOW;
+    }
+
+    /// The same from a SYN.
+    pub(super) fn take_syn_window(&mut self, segment: &Segment) {
+        self.snd_field = segment.window;
+        self.snd_wl1 = segment.seq;
+        self.max_field = segment.window >> self.snd_scale;
+        self.facts |= Facts::SYN_WINDOW;
     }
 
     /// Remembers the peer's timestamp if the segment spans what we last acknowledged
@@ -395,8 +419,11 @@ mod tests {
             options: Options::NONE,
         };
         for (scale, window) in [(0, 65_535), (14, 0x3fff_c000)] {
-            tcb.take_window(&segment, scale);
-            assert_eq!((tcb.snd_wnd, tcb.max_wnd), (window, window));
+            tcb.snd_scale = scale;
+            tcb.take_syn_window(&segment);
+            assert_eq!(tcb.snd_wnd(), 65_535);
+            tcb.take_window(&segment);
+            assert_eq!((tcb.snd_wnd(), tcb.max_wnd()), (window, window));
         }
     }
 

@@ -118,7 +118,7 @@ impl Tcb {
         self.has(Facts::SACK)
             && !self.facts.intersects(no)
             && self.state.is_synchronized()
-            && self.snd_wnd > 0
+            && self.snd_field > 0
     }
 
     /// How long after its transmission a segment's ACK is overdue; `None` before the first sample.
@@ -181,7 +181,7 @@ impl Tcb {
             self.watch(settings, now);
         }
         self.tries = 0;
-        if self.snd_wnd == 0 {
+        if self.snd_field == 0 {
             // A peer that answers probes may keep its window shut for ever (MUST-37): its silence
             // is counted from the next probe on, however far away that is.
             let armed = self.has(Facts::RETRANSMIT_ARMED);
@@ -245,14 +245,14 @@ impl Tcb {
         if self.flight() == 0 && !waiting {
             return Expiry::Nothing;
         }
-        if self.has(Facts::PROBE_TIMER) && self.snd_nxt != self.snd_una && self.snd_wnd > 0 {
+        if self.has(Facts::PROBE_TIMER) && self.snd_nxt != self.snd_una && self.snd_field > 0 {
             self.facts -= Facts::PROBE_TIMER;
             return Expiry::TailProbe;
         }
         if self.has_stalled_for(settings.config.user_timeout, now) {
             return Expiry::GiveUp;
         }
-        if self.snd_wnd == 0 && !self.fin_alone() {
+        if self.snd_field == 0 && !self.fin_alone() {
             self.rtt.back_off(&settings.rto);
             self.arm_retransmit(now);
             return Expiry::Probe;
