@@ -2,8 +2,6 @@
 
 use core::time::Duration;
 
-use bitflags::bitflags;
-
 use super::conn_id::ConnId;
 use super::rx::{RxBuf, split_frame};
 use super::wishes::Wishes;
@@ -17,40 +15,11 @@ pub(crate) struct Outbox {
     pub(crate) queue: FrameQueue,
     /// Sent and not yet acknowledged: stays empty where the kernel does that.
     pub(crate) in_flight: FrameQueue,
-    facts: Facts,
-}
-
-bitflags! {
-    /// Facts of one bit.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    struct Facts: u8 {
-        /// The application will write no more.
-        const FINISHED = 1;
-        /// A write came up short: `on_space` is owed.
-        const WANTS_SPACE = 1 << 1;
-    }
 }
 
 impl Outbox {
     pub(crate) const fn new() -> Outbox {
-        Outbox { queue: FrameQueue::new(), in_flight: FrameQueue::new(), facts: Facts::empty() }
-    }
-
-    /// The application will write no more.
-    #[inline]
-    pub(crate) fn is_finished(&self) -> bool {
-        self.facts.contains(Facts::FINISHED)
-    }
-
-    /// A write came up short: `on_space` is owed.
-    #[inline]
-    pub(crate) fn wants_space(&self) -> bool {
-        self.facts.contains(Facts::WANTS_SPACE)
-    }
-
-    /// `on_space` was called, or will be.
-    pub(crate) fn space_is_told(&mut self) {
-        self.facts -= Facts::WANTS_SPACE;
+        Outbox { queue: FrameQueue::new(), in_flight: FrameQueue::new() }
     }
 
     /// Bytes that count against the limit.
@@ -63,6 +32,10 @@ impl Outbox {
 #[derive(Debug, Default)]
 pub(crate) struct Commands {
     pub(crate) abort: bool,
+    /// Nothing more will be written.
+    pub(crate) finish: bool,
+    /// A write came up short: `on_space` is owed.
+    pub(crate) wants_space: bool,
     /// `Some(None)` cancels.
     pub(crate) timer: Option<Option<Duration>>,
     pub(crate) wishes: Wishes,
@@ -72,7 +45,8 @@ impl Commands {
     /// Whether nothing is to be carried out.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        !self.abort && self.timer.is_none() && !self.wishes.any
+        let Commands { abort, finish, wants_space, timer, wishes } = self;
+        !(*abort | *finish | *wants_space | wishes.any) && timer.is_none()
     }
 }
 
@@ -84,6 +58,8 @@ pub(crate) struct TxContext<'a> {
     pub(crate) limit: u32,
     /// Most payload bytes that one frame may carry: the effective MSS.
     pub(crate) segment: u16,
+    /// The application said before that it will write no more.
+    pub(crate) finished: bool,
     pub(crate) now: Instant,
 }
 
@@ -141,10 +117,11 @@ impl Tx<'_> {
     /// The most common write: all of a response that fits one segment, with nothing before it.
     #[inline(always)]
     fn write_alone(&mut self, bytes: &[u8]) -> bool {
+        let closed = self.closed();
         let outbox = &mut *self.outbox;
         let limit = self.context.limit.saturating_sub(outbox.in_flight.bytes()) as usize;
         let fits = !bytes.is_empty() && bytes.len() <= limit.min(usize::from(self.context.segment));
-        if !fits || !outbox.queue.is_empty() || outbox.is_finished() || self.commands.abort {
+        if !fits || !outbox.queue.is_empty() || closed {
             return false;
         }
         outbox.queue.push_copy(self.context.pool, bytes, Place::Sending)
@@ -174,7 +151,7 @@ impl Tx<'_> {
             }
         }
         if written < max && !self.closed() {
-            self.outbox.facts |= Facts::WANTS_SPACE;
+            self.commands.wants_space = true;
         }
         written
     }
@@ -192,7 +169,7 @@ impl Tx<'_> {
         // A buffer larger than the whole budget may go when nothing else is queued.
         let fits = buf.len() <= budget || self.outbox.bytes() == 0;
         if !fits || !self.cut_to_segments(buf.queue_mut()) {
-            self.outbox.facts |= Facts::WANTS_SPACE;
+            self.commands.wants_space = true;
             return Err(buf);
         }
         let pool = self.context.pool;
@@ -204,7 +181,7 @@ impl Tx<'_> {
 
     /// Sends FIN after everything written. The peer may go on sending.
     pub fn finish(&mut self) {
-        self.outbox.facts |= Facts::FINISHED;
+        self.commands.finish = true;
     }
 
     /// Resets the connection at once; what was written and not sent is dropped.
@@ -218,8 +195,9 @@ impl Tx<'_> {
         self.commands.timer = Some(after);
     }
 
+    #[inline]
     fn closed(&self) -> bool {
-        self.outbox.is_finished() || self.commands.abort
+        self.context.finished || self.commands.finish || self.commands.abort
     }
 
     /// The last frame of the queue and how much more it may carry, if it was not sent yet.

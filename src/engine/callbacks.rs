@@ -4,7 +4,7 @@ use super::Engine;
 use super::counters::Counter;
 use super::io::Io;
 use super::send::Sent;
-use super::slots::{Pending, Slot};
+use super::slots::{Has, Pending, Slot};
 use super::timers::schedule;
 use crate::app::{App, Close, Commands, Notice, Peer, Role, Rx, Tx, TxContext};
 use crate::device::Device;
@@ -34,7 +34,13 @@ impl<A: App, D: Device> Engine<A, D> {
         let limit = self.io.send_limit(connections, segment);
         let mut commands = Commands::default();
         let mut tx = Tx {
-            context: TxContext { pool: &self.io.pool, limit, segment, now: self.io.now },
+            context: TxContext {
+                pool: &self.io.pool,
+                limit,
+                segment,
+                finished: false,
+                now: self.io.now,
+            },
             outbox: &mut slot.outbox,
             commands: &mut commands,
             id,
@@ -101,7 +107,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let others = [held, slot.reorder_at(&self.io), slot.timer_at(&self.io)];
         let other = others.into_iter().flatten().reduce(Tick::min);
         schedule(slot, index, other, &mut self.wheel);
-        if slot.outbox.wants_space()
+        if slot.has.contains(Has::SPACE_OWED)
             && slot.outbox.bytes() == 0
             && !slot.pending.contains(Pending::STARVED)
         {
@@ -256,7 +262,7 @@ impl<C> Slot<C> {
         A: App<Conn = C>,
         D: Device,
     {
-        let segment = self.tcb.snd_mss;
+        let (segment, finished) = (self.tcb.snd_mss, self.tcb.has(Facts::FIN_QUEUED));
         let limit = io.send_limit(connections, segment);
         let urgent = if self.tcb.has(Facts::OWN) { self.urgent_past(io) } else { None };
         let Some(conn) = self.app.as_mut() else { return };
@@ -271,7 +277,7 @@ impl<C> Slot<C> {
             urgent,
         };
         let mut tx = Tx {
-            context: TxContext { pool: &io.pool, limit, segment, now: io.now },
+            context: TxContext { pool: &io.pool, limit, segment, finished, now: io.now },
             outbox: &mut self.outbox,
             commands: &mut commands,
             id: self.id,
@@ -280,7 +286,7 @@ impl<C> Slot<C> {
         if held > 0 {
             self.hold(held, io);
         }
-        if self.outbox.is_finished() || !commands.is_empty() {
+        if !commands.is_empty() {
             self.carry_out(&commands, io);
         }
     }
@@ -295,7 +301,10 @@ impl<C> Slot<C> {
             self.over = Some(Close::Aborted);
             return;
         }
-        if self.outbox.is_finished() && !self.tcb.has(Facts::FIN_QUEUED) {
+        if commands.wants_space {
+            self.has |= Has::SPACE_OWED;
+        }
+        if commands.finish {
             self.tcb.close();
         }
         if commands.wishes.any {

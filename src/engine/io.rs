@@ -72,6 +72,8 @@ pub(crate) struct Io<D> {
     /// Bytes that the application holds, for connections where it does: still on the charge of the
     /// window.
     pub(crate) held: Rows<u32>,
+    /// Where the peer's FIN is, for connections where it lies behind a hole.
+    pub(crate) fins: Rows<u32>,
     /// The counters of connections with AccECN.
     pub(crate) accurate: Rows<Accurate>,
     /// The budget of segments out of order.
@@ -113,6 +115,7 @@ impl<D: Device> Io<D> {
             own: Rows::new(limits.connections),
             timers: Rows::new(limits.connections),
             held: Rows::new(limits.connections),
+            fins: Rows::new(limits.connections),
             accurate: Rows::new(limits.connections),
             reassembly: Reassembly::new(limits.out_of_order, device.pool()),
             replies_left: limits.replies_per_second,

@@ -83,6 +83,17 @@ impl<C> Slot<C> {
         *io.held.row(self.id.slot()) = held;
     }
 
+    /// Where the peer's FIN is, if it lies behind a hole.
+    pub(super) fn fin_to_come<D>(&self, io: &Io<D>) -> Option<Seq> {
+        let known = self.tcb.has(Facts::PEER_FIN_KNOWN) && !self.tcb.state.peer_has_finished();
+        if known { io.fins.get(self.id.slot()).copied().map(Seq) } else { None }
+    }
+
+    /// The peer's FIN lies there, behind a hole.
+    pub(super) fn await_fin<D>(&self, fin: Seq, io: &mut Io<D>) {
+        *io.fins.row(self.id.slot()) = fin.0;
+    }
+
     /// Puts what the connection has of its own into a segment with so much payload.
     pub(super) fn own_fields<D>(&self, fields: &mut Fields, payload: usize, io: &Io<D>) {
         let Some(own) = self.own(io) else { return };

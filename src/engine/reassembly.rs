@@ -59,14 +59,15 @@ impl Reassembly {
 
 impl<C> Slot<C> {
     /// A hole may be filled: moves what is next now from the out-of-order queue.
-    pub(super) fn join_out_of_order<D: Device>(&mut self, io: &mut Io<D>) {
+    /// Nothing follows the peer's FIN, if that is known to be at `fin`.
+    pub(super) fn join_out_of_order<D: Device>(&mut self, fin: Option<Seq>, io: &mut Io<D>) {
         if !self.has.contains(Has::DISORDER) {
             return;
         }
         let mut disorder = self.take_disorder(io);
         while let Some(at) = disorder.queue.front().some() {
             let seq = Seq(io.pool.seq(at));
-            let left = self.tcb.text_left();
+            let left = fin.map_or(u32::MAX, |fin| self.tcb.rcv_nxt.distance_to(fin));
             if seq.after(self.tcb.rcv_nxt) || left == 0 {
                 break;
             }

@@ -8,6 +8,7 @@ use super::{Engine, Target};
 use crate::app::{App, Close};
 use crate::device::{Device, Frame, FrameQueue, FrameRef, Place, Pool};
 use crate::tcp::{self, Answer, Drop, Event, Facts, Outcome, Payload, State};
+use crate::wire::Seq;
 use crate::wire::tcp::{Flags, Segment};
 
 /// Payloads up to this long are copied behind the unread bytes before them if they fit there: many
@@ -75,7 +76,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let before = slot.tcb.ecn.is_on().then(|| slot.before_marks(io));
         let mut space = None;
         let settings = slot.settings(io, &mut space);
-        let outcome = tcp::segment_arrives(&mut slot.tcb, segment, &offer, settings, io.now);
+        let mut outcome = tcp::segment_arrives(&mut slot.tcb, segment, &offer, settings, io.now);
         if outcome.drop.is_none() {
             // The way back follows the peer's, should its router change.
             slot.hop = hop;
@@ -98,20 +99,21 @@ impl<A: App, D: Device> Engine<A, D> {
         if let Some(before) = before {
             slot.marks_arrive(segment, &outcome, before, io);
         }
-        slot.take_payload(frame, segment, outcome.payload, io);
+        let fin = slot.find_fin(&mut outcome, io);
+        slot.take_payload(frame, segment, outcome.payload, fin, io);
         if outcome.urgent || segment.options.user_timeout.is_some() && outcome.drop.is_none() {
             slot.own_arrives(segment, outcome.urgent, io);
         }
-        let fin = slot.tcb.take_fin(space.as_ref().unwrap_or(&io.settings), io.now);
-        let event = match fin {
-            Some(event) => {
-                slot.pending |= Pending::DATA;
-                // Nothing of the stream lies behind its end.
-                slot.drop_out_of_order(io);
-                if event == Event::Nothing { outcome.event } else { event }
-            }
-            None => outcome.event,
-        };
+        let settings = space.as_ref().unwrap_or(&io.settings);
+        let taken = fin.and_then(|fin| slot.tcb.take_fin(fin, settings, io.now));
+        if taken.is_some() {
+            slot.pending |= Pending::DATA;
+            // Nothing of the stream lies behind its end.
+            slot.drop_out_of_order(io);
+        } else if let Some(fin) = fin {
+            slot.await_fin(fin, io);
+        }
+        let event = taken.filter(|event| *event != Event::Nothing).unwrap_or(outcome.event);
         slot.answer(segment, &outcome, io);
         if outcome.retransmit && slot.tcb.has(Facts::RECOVERY) {
             slot.retransmit_first(io);
@@ -205,22 +207,31 @@ impl<C> Slot<C> {
     /// `on_space` is due when half of the budget is free again.
     #[inline]
     pub(super) fn check_space<D>(&mut self, io: &Io<D>) {
-        if self.outbox.wants_space()
+        if self.has.contains(Has::SPACE_OWED)
             && self.outbox.bytes() <= io.settings.config.send_buffer / 2
             // With nothing queued a held buffer may go, which needs no frame.
             && (io.pool.free_for_data() > 0 || self.outbox.bytes() == 0)
         {
-            self.outbox.space_is_told();
+            self.has -= Has::SPACE_OWED;
             self.pending |= Pending::SPACE;
         }
     }
 
-    /// Puts the payload where it belongs; the frame is kept or released.
+    /// Where the peer's FIN is, if that is known: nothing of the segment's text lies behind it.
+    fn find_fin<D>(&mut self, outcome: &mut Outcome, io: &Io<D>) -> Option<Seq> {
+        let fin = outcome.fin.or_else(|| self.fin_to_come(io))?;
+        self.tcb.cut_at_fin(fin, outcome);
+        Some(fin)
+    }
+
+    /// Puts the payload where it belongs; the frame is kept or released. `fin` is where the peer's
+    /// FIN is, if that is known.
     fn take_payload<D: Device>(
         &mut self,
         mut frame: Frame,
         segment: &Segment,
         payload: Option<Payload>,
+        fin: Option<Seq>,
         io: &mut Io<D>,
     ) {
         let Some(Payload { skip, len, seq }) = payload else {
@@ -249,7 +260,7 @@ impl<C> Slot<C> {
             }
             self.first_come_first_kept(&mut frame, seq, io);
             self.deliver(frame, io);
-            self.join_out_of_order(io);
+            self.join_out_of_order(fin, io);
         } else {
             self.tcb.owe_duplicate_ack();
             self.keep_out_of_order(frame, seq, io);

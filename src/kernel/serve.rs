@@ -31,8 +31,7 @@ impl<A: App> KernelCore<A> {
         let space = self.space_is_back(at);
         if space {
             let slot = self.slots.place(at);
-            slot.outbox.space_is_told();
-            slot.flags.remove(Flags::PROGRESS);
+            slot.flags.remove(Flags::PROGRESS | Flags::SPACE_OWED);
             if !self.call(at, now, |app, conn, _, tx| app.on_space(conn, tx)) {
                 return;
             }
@@ -69,6 +68,7 @@ impl<A: App> KernelCore<A> {
         let slot = self.slots.place(at);
         let Some(state) = &mut slot.state else { return false };
         let fin = slot.flags.contains(Flags::PEER_FIN);
+        let finished = slot.flags.contains(Flags::FINISHED);
         let limit = self.config.tcp.send_buffer;
         let mut commands = Commands::default();
         let mut rx = Rx {
@@ -80,7 +80,7 @@ impl<A: App> KernelCore<A> {
             urgent: None,
         };
         let mut tx = Tx {
-            context: TxContext { pool: &self.pool, limit, segment, now },
+            context: TxContext { pool: &self.pool, limit, segment, finished, now },
             outbox: &mut slot.outbox,
             commands: &mut commands,
             id,
@@ -95,8 +95,10 @@ impl<A: App> KernelCore<A> {
             self.reset(at, Close::Aborted);
             return false;
         }
+        let slot = self.slots.place(at);
+        slot.flags.set(Flags::FINISHED, commands.finish || slot.has(Flags::FINISHED));
+        slot.flags.set(Flags::SPACE_OWED, commands.wants_space || slot.has(Flags::SPACE_OWED));
         if commands.wishes.any {
-            let slot = self.slots.place(at);
             if let Some(idle) = commands.wishes.keep_alive {
                 slot.flags.set(Flags::NO_PROBES, idle.is_none());
             }
@@ -220,7 +222,7 @@ impl<A: App> KernelCore<A> {
             }
         }
         let written = slot.outbox.queue.is_empty();
-        let done = slot.outbox.is_finished() && written;
+        let done = slot.has(Flags::FINISHED) && written;
         if done && slot.flags.contains(Flags::PEER_FIN) {
             return self.close(at, Close::Finished);
         }
@@ -259,7 +261,7 @@ impl<A: App> KernelCore<A> {
         let half = self.config.tcp.send_buffer / 2;
         let slot = self.slots.place(at);
         let queue = &slot.outbox.queue;
-        let owed = slot.outbox.wants_space() && !slot.outbox.is_finished();
+        let owed = slot.has(Flags::SPACE_OWED) && !slot.has(Flags::FINISHED);
         owed && queue.bytes() <= half && (slot.has(Flags::PROGRESS) || queue.is_empty())
     }
 

@@ -39,6 +39,10 @@ bitflags! {
         const DRAIN = 1 << 12;
         /// The application wants no keep-alive.
         const NO_PROBES = 1 << 13;
+        /// The application will write no more.
+        const FINISHED = 1 << 14;
+        /// A write came up short: `on_space` is owed.
+        const SPACE_OWED = 1 << 15;
     }
 }
 

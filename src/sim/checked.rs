@@ -137,7 +137,7 @@ impl<A: App> Checked<A> {
 
     fn after(&mut self, id: ConnId, tx: &Tx<'_>) {
         let Some(watch) = self.watched.get_mut(&id.to_bits()) else { return };
-        watch.space_owed |= tx.outbox.wants_space();
+        watch.space_owed |= tx.commands.wants_space;
         watch.aborted |= tx.commands.abort;
         if let Some(timer) = tx.commands.timer {
             watch.timer = timer.map(|after| tx.now() + after);
@@ -301,8 +301,13 @@ mod tests {
                 fin: false,
                 urgent: None,
             };
-            let context =
-                TxContext { pool: &self.pool, limit: 4_000, segment: 1_460, now: self.now };
+            let context = TxContext {
+                pool: &self.pool,
+                limit: 4_000,
+                segment: 1_460,
+                finished: false,
+                now: self.now,
+            };
             let outbox = &mut self.outbox;
             f(&mut self.app, &mut rx, &mut Tx { context, outbox, commands: &mut commands, id: ID })
         }
@@ -334,7 +339,6 @@ mod tests {
         let (mut engine, mut conn) = Caller::new(Greedy::default());
         for _ in 0..3 {
             engine.data(&mut conn);
-            engine.outbox.space_is_told();
             engine.with(|app, _, tx| app.on_space(&mut conn, tx));
             engine.end_of_turn();
         }
@@ -355,7 +359,6 @@ mod tests {
     fn space_twice_for_one_short_write_is_seen() {
         let (mut engine, mut conn) = Caller::new(Greedy::default());
         engine.data(&mut conn);
-        engine.outbox.space_is_told();
         engine.with(|app, _, tx| app.on_space(&mut conn, tx));
         engine.with(|app, _, tx| app.on_space(&mut conn, tx));
         assert_eq!(engine.verdict(), Some("on_space without a short write"));

@@ -65,6 +65,8 @@ pub(crate) struct Outcome {
     pub(crate) grows: bool,
     /// Payload for the receive queue, in order or not.
     pub(crate) payload: Option<Payload>,
+    /// Where the peer's FIN is, if the segment has it, perhaps behind a hole.
+    pub(crate) fin: Option<Seq>,
     pub(crate) event: Event,
     pub(crate) answer: Answer,
     pub(crate) drop: Option<Drop>,

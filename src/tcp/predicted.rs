@@ -16,6 +16,7 @@ use crate::wire::tcp::{Flags, Segment};
 const UNUSUAL: Facts = Facts::FIN_QUEUED
     .union(Facts::FIN_SENT)
     .union(Facts::PEER_FIN_KNOWN)
+    .union(Facts::SYN_WINDOW)
     .union(Facts::RECOVERY)
     .union(Facts::TIMED_OUT)
     .union(Facts::OVERRIDE)
@@ -35,11 +36,13 @@ impl Tcb {
             && self.snd_nxt == self.snd_max
     }
 
-    /// Whether the peer's window and the congestion window have room for so many new bytes.
+    /// Whether the peer's window and the congestion window have room for so many new bytes, on a
+    /// connection that [is usual](Tcb::is_usual).
     #[inline]
     pub(crate) fn has_room_for(&self, len: u32) -> bool {
         let in_flight = self.flight() + len;
-        in_flight <= self.snd_wnd() && in_flight <= self.congestion.cwnd()
+        let window = u32::from(self.snd_field) << self.snd_scale;
+        in_flight <= window && in_flight <= self.congestion.cwnd()
     }
 
     /// Whether a segment for a connection that [is usual](Tcb::is_usual) is just the next one: new
@@ -83,7 +86,7 @@ impl Tcb {
         if acked > 0 {
             self.predicted_ack(acked, segment, settings, now);
         }
-        self.take_window(segment);
+        self.take_next_window(segment);
         self.take_timestamp(segment, now);
         self.rcv_mss = self.rcv_mss.max(segment.payload_len);
         acked

@@ -5,6 +5,7 @@ use super::outcome::{Drop, Event, Outcome, Payload};
 use super::settings::Settings;
 use super::tcb::{Facts, State, Tcb};
 use crate::time::Instant;
+use crate::wire::Seq;
 use crate::wire::tcp::{Flags, Segment};
 
 /// Duplicate ACKs sent in one turn at most: three are enough for any sender.
@@ -30,7 +31,7 @@ impl Tcb {
         let end = start + u32::from(segment.payload_len);
         if has_fin && end.at_or_before(self.rcv_adv) && end.at_or_after(self.rcv_nxt) {
             self.facts |= Facts::PEER_FIN_KNOWN;
-            self.peer_fin = end;
+            outcome.fin = Some(end);
             if end.after(self.rcv_nxt) && segment.payload_len == 0 {
                 // A FIN behind a hole.
                 self.owe_duplicate_ack();
@@ -40,10 +41,7 @@ impl Tcb {
             return;
         }
         let first = start.max(self.rcv_nxt);
-        let mut last = end.min(self.rcv_adv);
-        if self.has(Facts::PEER_FIN_KNOWN) {
-            last = last.min(self.peer_fin);
-        }
+        let last = end.min(self.rcv_adv);
         if !last.after(first) {
             // All of it was here before, or lies beyond the window.
             let known = end.at_or_before(self.rcv_nxt);
@@ -59,12 +57,17 @@ impl Tcb {
         });
     }
 
-    /// Bytes that the stream can still have: up to the peer's FIN, if that is known.
-    pub(crate) fn text_left(&self) -> u32 {
-        if !self.has(Facts::PEER_FIN_KNOWN) {
-            return u32::MAX;
+    /// The text of a segment, where the peer's FIN is known to be at `fin`: nothing can follow that.
+    pub(crate) fn cut_at_fin(&mut self, fin: Seq, outcome: &mut Outcome) {
+        let Some(payload) = &mut outcome.payload else { return };
+        if fin.after(payload.seq) {
+            let left = payload.seq.distance_to(fin);
+            payload.len = left.min(payload.len.into()) as u16;
+            return;
         }
-        self.rcv_nxt.distance_to(self.peer_fin)
+        outcome.payload = None;
+        outcome.drop = Some(Drop::OutOfWindow);
+        self.facts |= Facts::ACK_NOW;
     }
 
     /// `bytes` in order were put into the receive queue: RCV.NXT advances.
@@ -92,13 +95,15 @@ impl Tcb {
         self.facts |= Facts::ACK_NOW;
     }
 
-    /// Eighth: the FIN, if it is next. Returns what became of the connection; `None` if the FIN is
-    /// not known or behind a hole.
-    pub(crate) fn take_fin(&mut self, settings: &Settings, now: Instant) -> Option<Event> {
-        if !self.has(Facts::PEER_FIN_KNOWN) || self.state.peer_has_finished() {
-            return None;
-        }
-        if self.rcv_nxt != self.peer_fin {
+    /// Eighth: the FIN, which is at `fin`, if it is next. Returns what became of the connection;
+    /// `None` if the FIN is behind a hole.
+    pub(crate) fn take_fin(
+        &mut self,
+        fin: Seq,
+        settings: &Settings,
+        now: Instant,
+    ) -> Option<Event> {
+        if self.state.peer_has_finished() || self.rcv_nxt != fin {
             return None;
         }
         self.rcv_nxt += 1;

@@ -53,7 +53,7 @@ bitflags! {
         const FIN_QUEUED = 1 << 2;
         /// FIN was sent at least once.
         const FIN_SENT = 1 << 3;
-        /// The peer's FIN is at `peer_fin`, perhaps behind a hole.
+        /// The peer's FIN has come, perhaps behind a hole: then someone else knows where it is.
         const PEER_FIN_KNOWN = 1 << 4;
         /// An ACK must go out this turn.
         const ACK_NOW = 1 << 5;
@@ -123,7 +123,6 @@ pub(crate) struct Tcb {
     pub(crate) rcv_adv: Seq,
     /// RCV.NXT in the last segment sent (RFC 7323: Last.ACK.sent).
     pub(crate) last_ack_sent: Seq,
-    pub(crate) peer_fin: Seq,
     /// Payload of the largest segment received: what "full-sized" means in the ACK rule.
     pub(crate) rcv_mss: u16,
     pub(crate) rcv_scale: u8,
@@ -191,7 +190,6 @@ impl Tcb {
             rcv_nxt: Seq(0),
             rcv_adv: Seq(0),
             last_ack_sent: Seq(0),
-            peer_fin: Seq(0),
             rcv_mss: 0,
             rcv_scale: offer.window_scale.unwrap_or(0),
             snd_scale: 0,
@@ -341,10 +339,16 @@ impl Tcb {
     /// acknowledged no more.
     #[inline]
     pub(crate) fn take_window(&mut self, segment: &Segment) {
+        self.facts -= Facts::SYN_WINDOW;
+        self.take_next_window(segment);
+    }
+
+    /// The same where the one before was not that of a SYN.
+    #[inline]
+    pub(super) fn take_next_window(&mut self, segment: &Segment) {
         self.snd_field = segment.window;
         self.snd_wl1 = segment.seq;
         self.max_field = self.max_field.max(segment.window);
-        self.facts -= Facts::SYN_WINDOW;
     }
 
     /// The same from a SYN.
