@@ -85,7 +85,7 @@ impl Rx<'_> {
     /// If there are fewer unread bytes.
     pub fn hold(&mut self, n: usize) -> Option<RxBuf> {
         assert!(n <= self.len(), "hold({n}) of {} unread bytes", self.len());
-        split_at(self.pool, &mut self.inbox, n as u32, Place::Received)?;
+        split_at(self.pool, self.inbox, n as u32, Place::Received)?;
         let mut buf = RxBuf { pool: self.pool.clone(), queue: FrameQueue::new() };
         while buf.len() < n {
             let Some(frame) = self.inbox.pop_front(self.pool, Place::Received) else { break };

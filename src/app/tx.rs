@@ -32,7 +32,7 @@ impl Outbox {
 #[derive(Debug, Default)]
 pub(crate) struct Commands {
     pub(crate) abort: bool,
-    /// Nothing more will be written.
+    /// Nothing more will be written; set from the beginning if it was before.
     pub(crate) finish: bool,
     /// A write came up short: `on_space` is owed.
     pub(crate) wants_space: bool,
@@ -58,8 +58,6 @@ pub(crate) struct TxContext<'a> {
     pub(crate) limit: u32,
     /// Most payload bytes that one frame may carry: the effective MSS.
     pub(crate) segment: u16,
-    /// The application said before that it will write no more.
-    pub(crate) finished: bool,
     pub(crate) now: Instant,
 }
 
@@ -197,7 +195,7 @@ impl Tx<'_> {
 
     #[inline]
     fn closed(&self) -> bool {
-        self.context.finished || self.commands.finish || self.commands.abort
+        self.commands.finish || self.commands.abort
     }
 
     /// The last frame of the queue and how much more it may carry, if it was not sent yet.

@@ -9,7 +9,6 @@ use super::timers::schedule;
 use crate::app::{App, Close, Commands, Notice, Peer, Role, Rx, Tx, TxContext};
 use crate::device::Device;
 use crate::tcp::{Facts, State};
-use crate::time::Tick;
 
 /// Frames that are plenty for applications that wait for frames: one in sixteen.
 const STARVED_RESERVE: u32 = 16;
@@ -34,13 +33,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let limit = self.io.send_limit(connections, segment);
         let mut commands = Commands::default();
         let mut tx = Tx {
-            context: TxContext {
-                pool: &self.io.pool,
-                limit,
-                segment,
-                finished: false,
-                now: self.io.now,
-            },
+            context: TxContext { pool: &self.io.pool, limit, segment, now: self.io.now },
             outbox: &mut slot.outbox,
             commands: &mut commands,
             id,
@@ -104,9 +97,13 @@ impl<A: App, D: Device> Engine<A, D> {
         if slot.over.is_some() {
             return self.end(index);
         }
-        let others = [held, slot.reorder_at(&self.io), slot.timer_at(&self.io)];
-        let other = others.into_iter().flatten().reduce(Tick::min);
-        schedule(slot, index, other, &mut self.wheel);
+        if let Some(at) = slot.reorder_at(&self.io) {
+            held = Some(held.map_or(at, |held| held.min(at)));
+        }
+        if let Some(at) = slot.timer_at(&self.io) {
+            held = Some(held.map_or(at, |held| held.min(at)));
+        }
+        schedule(slot, index, held, &mut self.wheel);
         if slot.has.contains(Has::SPACE_OWED)
             && slot.outbox.bytes() == 0
             && !slot.pending.contains(Pending::STARVED)
@@ -167,6 +164,8 @@ impl<A: App, D: Device> Engine<A, D> {
     }
 
     /// The connection is over: `on_close`, and everything it had goes back.
+    // The slot that it moves would have the stack aligned for every connection looked at.
+    #[inline(never)]
     fn end(&mut self, index: u32) {
         self.wheel.cancel(index);
         let mut slot = self.slots.remove(index);
@@ -262,11 +261,12 @@ impl<C> Slot<C> {
         A: App<Conn = C>,
         D: Device,
     {
-        let (segment, finished) = (self.tcb.snd_mss, self.tcb.has(Facts::FIN_QUEUED));
+        let segment = self.tcb.snd_mss;
         let limit = io.send_limit(connections, segment);
         let urgent = if self.tcb.has(Facts::OWN) { self.urgent_past(io) } else { None };
         let Some(conn) = self.app.as_mut() else { return };
-        let mut commands = Commands::default();
+        let finish = self.tcb.has(Facts::FIN_QUEUED);
+        let mut commands = Commands { finish, ..Commands::default() };
         let mut held = 0;
         let mut rx = Rx {
             pool: &io.pool,
@@ -277,7 +277,7 @@ impl<C> Slot<C> {
             urgent,
         };
         let mut tx = Tx {
-            context: TxContext { pool: &io.pool, limit, segment, finished, now: io.now },
+            context: TxContext { pool: &io.pool, limit, segment, now: io.now },
             outbox: &mut self.outbox,
             commands: &mut commands,
             id: self.id,

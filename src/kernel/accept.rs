@@ -245,7 +245,7 @@ impl<A: App> KernelCore<A> {
         let mut commands = Commands::default();
         let limit = self.config.tcp.send_buffer;
         let mut tx = Tx {
-            context: TxContext { pool: &self.pool, limit, segment, finished: false, now },
+            context: TxContext { pool: &self.pool, limit, segment, now },
             outbox: &mut slot.outbox,
             commands: &mut commands,
             id,

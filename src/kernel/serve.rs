@@ -68,9 +68,9 @@ impl<A: App> KernelCore<A> {
         let slot = self.slots.place(at);
         let Some(state) = &mut slot.state else { return false };
         let fin = slot.flags.contains(Flags::PEER_FIN);
-        let finished = slot.flags.contains(Flags::FINISHED);
         let limit = self.config.tcp.send_buffer;
-        let mut commands = Commands::default();
+        let finish = slot.flags.contains(Flags::FINISHED);
+        let mut commands = Commands { finish, ..Commands::default() };
         let mut rx = Rx {
             pool: &self.pool,
             inbox: &mut slot.inbox,
@@ -80,7 +80,7 @@ impl<A: App> KernelCore<A> {
             urgent: None,
         };
         let mut tx = Tx {
-            context: TxContext { pool: &self.pool, limit, segment, finished, now },
+            context: TxContext { pool: &self.pool, limit, segment, now },
             outbox: &mut slot.outbox,
             commands: &mut commands,
             id,
@@ -96,7 +96,7 @@ impl<A: App> KernelCore<A> {
             return false;
         }
         let slot = self.slots.place(at);
-        slot.flags.set(Flags::FINISHED, commands.finish || slot.has(Flags::FINISHED));
+        slot.flags.set(Flags::FINISHED, commands.finish);
         slot.flags.set(Flags::SPACE_OWED, commands.wants_space || slot.has(Flags::SPACE_OWED));
         if commands.wishes.any {
             if let Some(idle) = commands.wishes.keep_alive {

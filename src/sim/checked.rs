@@ -301,13 +301,8 @@ mod tests {
                 fin: false,
                 urgent: None,
             };
-            let context = TxContext {
-                pool: &self.pool,
-                limit: 4_000,
-                segment: 1_460,
-                finished: false,
-                now: self.now,
-            };
+            let context =
+                TxContext { pool: &self.pool, limit: 4_000, segment: 1_460, now: self.now };
             let outbox = &mut self.outbox;
             f(&mut self.app, &mut rx, &mut Tx { context, outbox, commands: &mut commands, id: ID })
         }

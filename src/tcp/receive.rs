@@ -57,7 +57,7 @@ impl Tcb {
         });
     }
 
-    /// The text of a segment, where the peer's FIN is known to be at `fin`: nothing can follow that.
+    /// The peer's FIN is known to be at `fin`: no text can follow that.
     pub(crate) fn cut_at_fin(&mut self, fin: Seq, outcome: &mut Outcome) {
         let Some(payload) = &mut outcome.payload else { return };
         if fin.after(payload.seq) {
