@@ -81,6 +81,8 @@ impl Tcb {
         settings: &Settings,
         now: Instant,
     ) -> u32 {
+        // Before the windows that lie beside it are written: it is read together with one.
+        self.rcv_mss = self.rcv_mss.max(segment.payload_len);
         self.heard(settings, now);
         let acked = self.snd_una.distance_to(segment.ack);
         if acked > 0 {
@@ -88,7 +90,6 @@ impl Tcb {
         }
         self.take_next_window(segment);
         self.take_timestamp(segment, now);
-        self.rcv_mss = self.rcv_mss.max(segment.payload_len);
         acked
     }
 
