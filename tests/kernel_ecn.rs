@@ -1,5 +1,5 @@
 //! Congestion marks between us and the Linux kernel, over a TAP device that marks packets each way.
-#![cfg(feature = "tap")]
+#![cfg(all(feature = "cli", feature = "tap"))]
 
 mod common;
 #[path = "common/talker.rs"]
