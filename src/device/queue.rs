@@ -136,11 +136,8 @@ impl FrameQueue {
     /// Releases the first frame, whose view is `len` long.
     #[inline]
     fn release_front(&mut self, pool: &Pool, len: u32, place: Place) {
-        self.head = pool.release_queued(self.head, place);
-        if self.head == FrameRef::NONE {
-            self.tail = FrameRef::NONE;
-        }
-        self.bytes -= len;
+        let next = pool.release_queued(self.head, place);
+        self.unlink_front(next, len);
     }
 
     fn consume_any(&mut self, pool: &Pool, mut n: u32, place: Place) {
@@ -167,6 +164,16 @@ impl FrameQueue {
         self.bytes += bytes.len() as u32;
         self.link_back(pool, at);
         true
+    }
+
+    /// The first frame, whose view is `len` long, is gone; `next` was behind it.
+    #[inline(always)]
+    fn unlink_front(&mut self, next: FrameRef, len: u32) {
+        self.head = next;
+        if next == FrameRef::NONE {
+            self.tail = FrameRef::NONE;
+        }
+        self.bytes -= len;
     }
 
     #[inline(always)]
@@ -202,11 +209,7 @@ impl FrameQueue {
         let at = FrameRef(lent.index());
         assert!(at == self.head, "a frame that is not the first");
         let next = pool.next_sent(at, seq, micros);
-        self.head = next;
-        if next == FrameRef::NONE {
-            self.tail = FrameRef::NONE;
-        }
-        self.bytes -= lent.len() as u32;
+        self.unlink_front(next, lent.len() as u32);
         to.bytes += lent.len() as u32;
         to.link_back(pool, at);
     }

@@ -103,7 +103,8 @@ impl FarAddresses {
             && self.remote(ends) == flow.remote
     }
 
-    /// [`is`](FarAddresses::is) the flow of a received segment, to this address of ours.
+    /// [`is`](FarAddresses::is) the flow of a received segment, to this address of ours. Not by way
+    /// of a [`Flow`], whose making takes 40 instructions of each request.
     #[inline]
     pub(crate) fn is_from(&self, ends: &Ends, segment: &Segment, at: u16) -> bool {
         let Ends { remote_port, local_port, local, .. } = *ends;

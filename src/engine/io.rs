@@ -232,22 +232,14 @@ impl<D: Device> Io<D> {
             && hop.is_untagged()
             && hop != Hop::UNKNOWN
         {
+            let (src, dst) = (Addr::from_v4(local), Addr::from_v4(remote));
+            let (remote_port, local_port) = (ends.remote_port(), ends.local_port());
+            let flow = Flow { remote: dst, remote_port, local_port, local: ends.local() };
             let headers = Headers {
-                link: Link { src: self.mac, dst: Mac(hop.mac()), vlan: None },
-                src: Addr::from_v4(local),
-                dst: Addr::from_v4(remote),
-                src_port: ends.local_port(),
-                dst_port: ends.remote_port(),
-                seq: fields.seq,
-                ack: fields.ack,
-                flags: fields.flags,
-                window: fields.window,
-                urgent: fields.urgent,
-                hop_limit: self.settings.config.hop_limit,
-                dscp: fields.dscp.unwrap_or(self.settings.config.dscp & 0x3f),
-                ecn: fields.ecn,
-                flow_label: 0,
+                link: Link { vlan: None, ..hop.link(self.mac) },
+                src,
                 options: Options { timestamps: Some(timestamps), ..Options::NONE },
+                ..self.headers(&flow, hop, fields)
             };
             return self.send_behind(COMMON_HEADERS, frame, |packet| headers.emit_common(packet));
         }

@@ -60,27 +60,30 @@ impl<C> Slot<C> {
     /// holds.
     #[inline]
     pub(super) fn charged<D>(&self, io: &Io<D>) -> u32 {
-        let unread = self.inbox.bytes();
-        if self.has.contains(Has::HELD) { unread + self.held(io) } else { unread }
+        self.inbox.bytes() + self.held(io)
     }
 
+    #[inline]
     fn held<D>(&self, io: &Io<D>) -> u32 {
-        let held = io.held.get(self.id.slot()).filter(|_| self.has.contains(Has::HELD));
-        held.copied().unwrap_or(0)
+        if !self.has.contains(Has::HELD) {
+            return 0;
+        }
+        io.held.get(self.id.slot()).copied().unwrap_or(0)
+    }
+
+    fn set_held<D>(&mut self, held: u32, io: &mut Io<D>) {
+        self.has.set(Has::HELD, held > 0);
+        *io.held.row(self.id.slot()) = held;
     }
 
     /// The application has taken so many bytes out, to hold them.
     pub(super) fn hold<D>(&mut self, bytes: u32, io: &mut Io<D>) {
-        let held = self.held(io) + bytes;
-        self.has.set(Has::HELD, held > 0);
-        *io.held.row(self.id.slot()) = held;
+        self.set_held(self.held(io) + bytes, io);
     }
 
     /// It doesn't hold these any more.
     pub(super) fn give_back<D>(&mut self, bytes: u32, io: &mut Io<D>) {
-        let held = self.held(io).saturating_sub(bytes);
-        self.has.set(Has::HELD, held > 0);
-        *io.held.row(self.id.slot()) = held;
+        self.set_held(self.held(io).saturating_sub(bytes), io);
     }
 
     /// Where the peer's FIN is, if it lies behind a hole.

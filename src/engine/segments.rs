@@ -86,8 +86,6 @@ impl<A: App, D: Device> Engine<A, D> {
             slot.sample_acknowledged(io);
             slot.note_acknowledged(io);
             slot.note_use(outcome.acked, io);
-        }
-        if outcome.acked > 0 {
             slot.acknowledged(outcome.acked, io);
         }
         if slot.tcb.has(Facts::SACK) {

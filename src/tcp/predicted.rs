@@ -130,23 +130,15 @@ impl Tcb {
         }
         let probe = self.facts.contains(Facts::TAIL | Facts::PROBE_TIMER);
         if !self.has(Facts::RETRANSMIT_ARMED) || probe {
-            self.arm_usual(before + len, now);
+            // As `arm_retransmit` does: nothing but a lack of SACK speaks against a probe here.
+            let probe =
+                if self.has(Facts::SACK) { self.probe_after_us(before + len) } else { None };
+            self.arm(probe, now);
         } else if before <= u32::from(self.snd_mss) {
             self.arm_probe(now);
         }
         self.facts -= Facts::TAIL;
         self.ack_sent();
-    }
-
-    /// [`arm_retransmit`](Tcb::arm_retransmit) there: nothing speaks against a probe.
-    #[inline]
-    fn arm_usual(&mut self, flight: u32, now: Instant) {
-        let rto = self.rtt.rto_us();
-        let probe = if self.has(Facts::SACK) { self.probe_after_us(flight) } else { None };
-        let probe = probe.filter(|probe| *probe < rto);
-        self.facts.set(Facts::PROBE_TIMER, probe.is_some());
-        self.facts |= Facts::RETRANSMIT_ARMED;
-        self.retransmit_at = now.tick().after_micros(probe.unwrap_or(rto));
     }
 }
 

@@ -70,8 +70,14 @@ impl Tcb {
         if self.is_impatient() {
             return;
         }
+        self.arm(self.probe_timeout_us(), now);
+    }
+
+    /// Arms it for a probe so many microseconds ahead, or for a time-out if that is earlier.
+    #[inline]
+    pub(super) fn arm(&mut self, probe_us: Option<u32>, now: Instant) {
         let rto = self.rtt.rto_us();
-        let probe = self.probe_timeout_us().filter(|probe| *probe < rto);
+        let probe = probe_us.filter(|probe| *probe < rto);
         self.facts.set(Facts::PROBE_TIMER, probe.is_some());
         self.retransmit_at = now.tick().after_micros(probe.unwrap_or(rto));
         self.facts |= Facts::RETRANSMIT_ARMED;
