@@ -23,6 +23,7 @@
 pub mod addr;
 pub mod arp;
 pub mod checksum;
+mod common;
 mod echo;
 pub mod ethernet;
 pub mod icmp4;

@@ -1,7 +1,8 @@
 //! From a frame to what it says: the one way in.
 
 use super::arp;
-use super::ethernet::{EtherType, Link, Mac, UNTAGGED_LEN};
+use super::common::Common;
+use super::ethernet::{EtherType, Link, Mac};
 use super::icmp4;
 use super::icmp6;
 use super::ip::{Datagram, protocol};
@@ -89,29 +90,20 @@ pub fn parse(packet: &[u8], checks: Checks) -> Result<Parsed, Reject> {
 /// As [`parse`]; what lies in `out` then means nothing.
 #[inline]
 pub fn parse_into(packet: &[u8], checks: Checks, out: &mut Parsed) -> Result<(), Reject> {
-    let (link, ether_type) = Link::parse_untagged(packet)?;
-    if ether_type == EtherType::VLAN {
-        return parse_tagged(packet, checks, out);
-    }
-    // The start of the rest is known when this is compiled.
-    parse_behind(packet, UNTAGGED_LEN, (link, ether_type), checks, out)
+    let Some(common) = Common::find(packet) else {
+        return parse_any(packet, checks, out);
+    };
+    common.verify(checks)?;
+    (out.link, out.hop_limit) = common.outer();
+    common.read(out.body.segment());
+    Ok(())
 }
 
+/// Reads a packet of any layout.
 #[inline(never)]
-fn parse_tagged(packet: &[u8], checks: Checks, out: &mut Parsed) -> Result<(), Reject> {
+pub(super) fn parse_any(packet: &[u8], checks: Checks, out: &mut Parsed) -> Result<(), Reject> {
     let (link, ether_type) = Link::parse(packet)?;
-    parse_behind(packet, link.header_len(), (link, ether_type), checks, out)
-}
-
-/// Reads what begins at `start`, behind the link layer.
-#[inline(always)]
-fn parse_behind(
-    packet: &[u8],
-    start: usize,
-    (link, ether_type): (Link, EtherType),
-    checks: Checks,
-    out: &mut Parsed,
-) -> Result<(), Reject> {
+    let start = link.header_len();
     let datagram = match ether_type {
         EtherType::IPV4 => ipv4::parse(packet, start, checks.verify)?,
         EtherType::IPV6 => ipv6::parse(packet, start)?,

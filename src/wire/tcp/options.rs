@@ -25,7 +25,8 @@ mod kind {
 
 /// NOP, NOP, then the timestamps option's kind and length: the layout of RFC 7323 appendix A that
 /// keeps the values aligned and that everyone sends.
-const ALIGNED_TIMESTAMPS: [u8; 4] = [kind::NOP, kind::NOP, kind::TIMESTAMPS, 10];
+pub(in crate::wire) const ALIGNED_TIMESTAMPS: [u8; 4] =
+    [kind::NOP, kind::NOP, kind::TIMESTAMPS, 10];
 pub(super) const TIMESTAMPS_LEN: usize = 12;
 
 /// The options of one segment that this stack knows.
@@ -81,7 +82,7 @@ impl Options {
     /// Becomes [`Options::timestamps`], or [`Options::NONE`], where it is: only what says that
     /// there is nothing else is written.
     #[inline(always)]
-    pub(super) fn become_plain(&mut self, timestamps: Option<Timestamps>) {
+    pub(in crate::wire) fn become_plain(&mut self, timestamps: Option<Timestamps>) {
         let Options { mss, window_scale, user_timeout, accecn, .. } = self;
         (*mss, *window_scale, *user_timeout, *accecn) = (None, None, None, None);
         (self.sack_permitted, self.malformed) = (false, false);

@@ -1,7 +1,14 @@
 //! Checksums asked for or not, and frames that are not as they should be.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::generate::{headers, segment};
 use super::known::{DATA, SYN, SYN_CHECKSUM_AT, SYN_PARTIAL};
 use super::*;
+use crate::wire::common::Common;
+use crate::wire::parse::parse_any;
 
 const LENIENT: Checks = Checks { verify: true, accept_partial: true };
 const BLIND: Checks = Checks { verify: false, accept_partial: false };
@@ -102,4 +109,44 @@ fn a_segment_behind_extension_headers() {
     };
     assert_eq!(segment.payload_start, 98);
     assert_eq!(segment.payload(&packet), b"GET / HTTP/1.1\r\n\r");
+}
+
+/// What [`parse`] says without its short way.
+fn parse_the_general_way(packet: &[u8], checks: Checks) -> Result<Parsed, Reject> {
+    let mut parsed = Parsed::NOTHING;
+    parse_any(packet, checks, &mut parsed).map(|()| parsed)
+}
+
+proptest! {
+    /// A segment of the common layout says the same both ways: whole, cut, and with any bit of its
+    /// headers flipped.
+    #[test]
+    fn the_common_layout_is_read_as_any_other(
+        mut headers in headers(),
+        stamps: (u32, u32),
+        payload in vec(any::<u8>(), 0..300),
+        padding in 0usize..8,
+        cut: Index,
+    ) {
+        headers.link.vlan = None;
+        (headers.src, headers.dst) = (Addr::from_v4([10, 9, 0, 2]), Addr::from_v4([10, 9, 0, 1]));
+        headers.options = tcp::Options::timestamps(stamps.0, stamps.1);
+        let mut packet = segment(&headers, &payload, padding);
+        prop_assert!(Common::find(&packet).is_some());
+        prop_assert!(parse(&packet, VERIFY).is_ok());
+        let agree = |packet: &[u8]| {
+            for checks in [VERIFY, LENIENT, BLIND] {
+                let ways = (parse(packet, checks), parse_the_general_way(packet, checks));
+                prop_assert_eq!(ways.0, ways.1);
+            }
+            Ok(())
+        };
+        agree(&packet)?;
+        agree(&packet[..cut.index(packet.len())])?;
+        for bit in 0..headers.len() * 8 {
+            packet[bit / 8] ^= 1 << (bit % 8);
+            agree(&packet)?;
+            packet[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
 }
