@@ -17,7 +17,7 @@
 //! window.
 
 use crate::time::Instant;
-use core::hash::Hasher;
+use crate::wire::Addr;
 use siphasher::sip::SipHasher24;
 
 /// Nanoseconds in which the ISN clock advances by one (RFC 9293 section 3.4.1).
@@ -66,14 +66,20 @@ impl IsnGenerator {
     }
 
     fn hash(&self, local: [u8; 16], local_port: u16, remote: [u8; 16], remote_port: u16) -> u64 {
+        if let (Some(local), Some(remote)) = (Addr(local).v4(), Addr(remote).v4()) {
+            // Less to hash; the length, which is hashed too, tells the families apart.
+            let [local, remote] = [local, remote].map(|v4| u128::from(u32::from_be_bytes(v4)));
+            let ports = u128::from(local_port) << 16 | u128::from(remote_port);
+            // In the words that the hash will read.
+            let tuple = local << 96 | remote << 64 | ports << 32;
+            return self.keyed.hash(&tuple.to_be_bytes()[..12]);
+        }
         let mut tuple = [0; 36];
         tuple[..16].copy_from_slice(&local);
         tuple[16..18].copy_from_slice(&local_port.to_be_bytes());
         tuple[18..34].copy_from_slice(&remote);
         tuple[34..].copy_from_slice(&remote_port.to_be_bytes());
-        let mut sip = self.keyed;
-        sip.write(&tuple);
-        sip.finish()
+        self.keyed.hash(&tuple)
     }
 }
 
@@ -159,6 +165,21 @@ mod tests {
         assert_eq!(generator().isn(Instant::ZERO, LOCAL, 80, REMOTE, 4_000), f as u32);
         let offset = generator().timestamp_offset(LOCAL, 80, REMOTE, 4_000);
         assert_eq!(offset, (f >> 32) as u32);
+    }
+
+    #[test]
+    fn of_ipv4_only_what_is_not_the_same_for_all_is_hashed() {
+        let mapped = |last: u8| {
+            let mut addr = [0; 16];
+            addr[10..].copy_from_slice(&[0xff, 0xff, 10, 9, 0, last]);
+            addr
+        };
+        let tuple = [10, 9, 0, 1, 10, 9, 0, 2, 0, 80, 0x0f, 0xa0];
+        let f = SipHasher24::new_with_key(b"sixteen byte key").hash(&tuple);
+        let isn = generator().isn(Instant::ZERO, mapped(1), 80, mapped(2), 4_000);
+        assert_eq!(isn, f as u32);
+        let mixed = generator().isn(Instant::ZERO, mapped(1), 80, REMOTE, 4_000);
+        assert_ne!(isn, mixed);
     }
 
     #[test]

@@ -11,7 +11,6 @@
 //! still for two changes in the middle of a look-up to see a torn key, and then one handshake would
 //! fail.
 
-use core::hash::Hasher;
 #[cfg(not(all(loom, test)))]
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::Arc;
@@ -22,7 +21,7 @@ use siphasher::sip::SipHasher24;
 
 use super::{Tuple, step_at};
 use crate::time::Instant;
-use crate::wire::Seq;
+use crate::wire::{Addr, Seq};
 
 /// Keys kept.
 const RING: u32 = 8;
@@ -41,25 +40,25 @@ impl Key {
 
     /// The low half of the hash that protects a cookie.
     pub(super) fn mac(&self, tuple: &Tuple, irs: Seq, step: u32, options: u16) -> u32 {
-        let mut input = [0; 46];
-        let at = addresses_and_ports(tuple, &mut input);
-        input[at..at + 4].copy_from_slice(&irs.0.to_be_bytes());
-        input[at + 4..at + 8].copy_from_slice(&step.to_le_bytes());
-        input[at + 8..at + 10].copy_from_slice(&options.to_le_bytes());
-        self.hash(&input[..at + 10])
+        let mut input = [0; 48];
+        let at = addresses(tuple, &mut input);
+        let first = ports(tuple) << 32 | u64::from(irs.0);
+        let second = u64::from(step) | u64::from(options) << 32;
+        input[at..at + 8].copy_from_slice(&first.to_be_bytes());
+        input[at + 8..at + 16].copy_from_slice(&second.to_le_bytes());
+        self.hash(&input[..at + 14])
     }
 
     /// Origin of the timestamps of this four-tuple.
     pub(super) fn origin(&self, tuple: &Tuple) -> u32 {
-        let mut input = [0; 46];
-        let at = addresses_and_ports(tuple, &mut input);
-        self.hash(&input[..at])
+        let mut input = [0; 48];
+        let at = addresses(tuple, &mut input);
+        input[at..at + 8].copy_from_slice(&(ports(tuple) << 32).to_be_bytes());
+        self.hash(&input[..at + 4])
     }
 
     fn hash(&self, input: &[u8]) -> u32 {
-        let mut sip = SipHasher24::new_with_key(&self.0);
-        sip.write(input);
-        sip.finish() as u32
+        SipHasher24::new_with_key(&self.0).hash(input) as u32
     }
 
     /// As two words, the way SipHash takes them.
@@ -84,16 +83,24 @@ impl core::fmt::Debug for Key {
     }
 }
 
-/// Writes them as they lie in packets of the client; returns how many bytes that are.
-fn addresses_and_ports(tuple: &Tuple, out: &mut [u8; 46]) -> usize {
+/// Writes them as they lie in packets of the client; returns how many bytes that are. In the words
+/// that the hash reads, as all of its input: a word of parts just written has to wait for them.
+fn addresses(tuple: &Tuple, out: &mut [u8; 48]) -> usize {
     let (remote, local) = (&tuple.remote.0, &tuple.local.0);
-    let first = if tuple.local.is_v4() { 12 } else { 0 };
-    let len = 16 - first;
-    out[..len].copy_from_slice(&remote[first..]);
-    out[len..2 * len].copy_from_slice(&local[first..]);
-    out[2 * len..2 * len + 2].copy_from_slice(&tuple.remote_port.to_be_bytes());
-    out[2 * len + 2..2 * len + 4].copy_from_slice(&tuple.local_port.to_be_bytes());
-    2 * len + 4
+    if tuple.local.is_v4() {
+        let word = |addr: Addr| u64::from(u32::from_be_bytes(addr.low()));
+        let both = word(tuple.remote) << 32 | word(tuple.local);
+        out[..8].copy_from_slice(&both.to_be_bytes());
+        return 8;
+    }
+    out[..16].copy_from_slice(remote);
+    out[16..32].copy_from_slice(local);
+    32
+}
+
+/// Both, as they lie in packets of the client.
+fn ports(tuple: &Tuple) -> u64 {
+    u64::from(tuple.remote_port) << 16 | u64::from(tuple.local_port)
 }
 
 /// One slot of the ring, as it is mirrored elsewhere.
