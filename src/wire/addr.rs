@@ -155,6 +155,10 @@ impl Cidr {
     /// Whether `other` is this IPv4 network's directed broadcast address (host bits all one). There
     /// is none for prefixes of 31 and 32 bits (RFC 3021), nor in IPv6.
     pub fn is_broadcast(&self, other: Addr) -> bool {
+        // Two bits of a host at least, all of them one.
+        if other.0[15] & 3 != 3 {
+            return false;
+        }
         let host = self.host_bits();
         host > 1
             && self.addr.is_v4()

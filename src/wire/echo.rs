@@ -40,7 +40,8 @@ impl<'a> Ethernet<'a> {
     /// Splits a packet into its Ethernet header and the bytes after it, if it has both and is of
     /// the type wanted.
     pub(super) fn split(packet: &'a mut [u8], wanted: EtherType) -> Option<(Self, &'a mut [u8])> {
-        let (link, ether_type) = Link::parse(packet).ok()?;
+        let mut link = Link::default();
+        let ether_type = link.read(packet).ok()?;
         let (header, rest) = packet.split_at_mut_checked(link.header_len())?;
         (ether_type == wanted).then_some((Ethernet { header, link }, rest))
     }

@@ -96,25 +96,19 @@ impl Link {
         Link { src: self.dst, dst: self.src, vlan: self.vlan }
     }
 
-    /// Reads the header at the beginning of `packet`.
+    /// Becomes the link layer of `packet`, and says what follows it. Written where it is kept: what
+    /// is put together elsewhere and copied is read in longer words than it was just written in.
     #[inline(always)]
-    pub(super) fn parse(packet: &[u8]) -> Result<(Link, EtherType), Reject> {
-        let (mut link, mut ether_type) = Link::parse_untagged(packet)?;
-        if ether_type == EtherType::VLAN {
-            let rest = &packet[UNTAGGED_LEN..];
-            let (tag, _) = Tag::ref_from_prefix(rest).map_err(|_| Reject::TooShort)?;
-            link.vlan = Some(Vlan(tag.control.get()));
-            ether_type = EtherType(tag.ether_type.get());
+    pub(super) fn read(&mut self, packet: &[u8]) -> Result<EtherType, Reject> {
+        let (header, rest) = Header::ref_from_prefix(packet).map_err(|_| Reject::TooShort)?;
+        (self.dst, self.src, self.vlan) = (header.dst, header.src, None);
+        let ether_type = EtherType(header.ether_type.get());
+        if ether_type != EtherType::VLAN {
+            return Ok(ether_type);
         }
-        Ok((link, ether_type))
-    }
-
-    /// Reads the addresses and what follows: a tag, if that is [`EtherType::VLAN`].
-    #[inline(always)]
-    pub(super) fn parse_untagged(packet: &[u8]) -> Result<(Link, EtherType), Reject> {
-        let (header, _) = Header::ref_from_prefix(packet).map_err(|_| Reject::TooShort)?;
-        let link = Link { src: header.src, dst: header.dst, vlan: None };
-        Ok((link, EtherType(header.ether_type.get())))
+        let (tag, _) = Tag::ref_from_prefix(rest).map_err(|_| Reject::TooShort)?;
+        self.vlan = Some(Vlan(tag.control.get()));
+        Ok(EtherType(tag.ether_type.get()))
     }
 
     /// Writes the header at the beginning of `packet` and returns the bytes after it.
@@ -163,14 +157,16 @@ mod tests {
     #[test]
     fn a_tagged_header_byte_for_byte() {
         let bytes = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x81, 0, 0x60, 0x2a, 0x86, 0xdd];
-        let (link, ether_type) = Link::parse(&bytes).unwrap();
+        let mut link = Link::default();
+        let ether_type = link.read(&bytes).unwrap();
         assert_eq!(link.dst, Mac([2, 0, 0, 0, 0, 1]));
         assert_eq!(link.src.to_string(), "02:00:00:00:00:02");
         assert_eq!(link.vlan.map(Vlan::id), Some(42));
         assert_eq!(ether_type, EtherType::IPV6);
         assert_eq!(link.reversed().dst, link.src);
         for short in 0..bytes.len() {
-            assert_eq!(Link::parse(&bytes[..short]), Err(Reject::TooShort), "{short} bytes");
+            let outcome = Link::default().read(&bytes[..short]);
+            assert_eq!(outcome, Err(Reject::TooShort), "{short} bytes");
         }
         let mut out = [0; TAGGED_LEN];
         assert!(link.emit(ether_type, &mut out).is_empty());
@@ -191,7 +187,8 @@ mod tests {
             let link = Link { src: Mac(src), dst: Mac(dst), vlan: tci.map(Vlan) };
             let mut bytes = [0; 20];
             prop_assert_eq!(link.emit(EtherType(kind), &mut bytes).len(), 20 - link.header_len());
-            prop_assert_eq!(Link::parse(&bytes), Ok((link, EtherType(kind))));
+            let mut read = Link::default();
+            prop_assert_eq!((read.read(&bytes), read), (Ok(EtherType(kind)), link));
         }
     }
 }

@@ -102,8 +102,8 @@ pub fn parse_into(packet: &[u8], checks: Checks, out: &mut Parsed) -> Result<(),
 /// Reads a packet of any layout.
 #[inline(never)]
 pub(super) fn parse_any(packet: &[u8], checks: Checks, out: &mut Parsed) -> Result<(), Reject> {
-    let (link, ether_type) = Link::parse(packet)?;
-    let start = link.header_len();
+    let ether_type = out.link.read(packet)?;
+    let start = out.link.header_len();
     let datagram = match ether_type {
         EtherType::IPV4 => ipv4::parse(packet, start, checks.verify)?,
         EtherType::IPV6 => ipv6::parse(packet, start)?,
@@ -115,7 +115,7 @@ pub(super) fn parse_any(packet: &[u8], checks: Checks, out: &mut Parsed) -> Resu
     // Nothing large goes through a `Result` or by reference on the way here, so that the parts stay
     // in registers and the segment is written once, in place.
     let found = tcp::Found::in_datagram(&datagram, checks)?;
-    (out.link, out.hop_limit) = (link, datagram.hop_limit);
+    out.hop_limit = datagram.hop_limit;
     found.read(&datagram, out.body.segment());
     Ok(())
 }
@@ -123,7 +123,8 @@ pub(super) fn parse_any(packet: &[u8], checks: Checks, out: &mut Parsed) -> Resu
 /// Reads whatever isn't TCP, from the start again.
 #[cold]
 fn parse_rare(packet: &[u8], checks: Checks, out: &mut Parsed) -> Result<(), Reject> {
-    let (link, ether_type) = Link::parse(packet)?;
+    let mut link = Link::default();
+    let ether_type = link.read(packet)?;
     let start = link.header_len();
     let (hop_limit, body) = match ether_type {
         EtherType::IPV4 => {

@@ -93,10 +93,12 @@ impl Options {
     /// Reads the options of a header: the bytes between its 20th and its data offset. If an option
     /// occurs twice, the last one counts.
     pub fn parse(bytes: &[u8]) -> Options {
+        let mut options = Options::NONE;
         match Options::parse_aligned(bytes) {
-            Some(timestamps) => Options { timestamps, ..Options::NONE },
-            None => Options::parse_any(bytes),
+            Some(timestamps) => options.timestamps = timestamps,
+            None => options.read_any(bytes),
         }
+        options
     }
 
     /// Reads the two layouts that nearly all segments have: nothing, or only aligned timestamps.
@@ -113,14 +115,14 @@ impl Options {
         }
     }
 
-    /// Reads options in any order and layout.
-    #[cold]
-    pub(super) fn parse_any(mut bytes: &[u8]) -> Options {
-        let mut options = Options::NONE;
+    /// Becomes the options in `bytes`, which are in any order and layout.
+    #[inline(never)]
+    pub(super) fn read_any(&mut self, mut bytes: &[u8]) {
+        self.become_plain(None);
         // Each turn takes at least one byte off: the loop ends.
         loop {
             bytes = match *bytes {
-                [] | [kind::END, ..] => return options,
+                [] | [kind::END, ..] => return,
                 [kind::NOP, ref rest @ ..] => rest,
                 [kind, len, ref rest @ ..] => {
                     let Some((body, rest)) =
@@ -128,7 +130,7 @@ impl Options {
                     else {
                         break;
                     };
-                    if !options.take(kind, body) {
+                    if !self.take(kind, body) {
                         break;
                     }
                     rest
@@ -136,8 +138,7 @@ impl Options {
                 [_] => break,
             };
         }
-        options.malformed = true;
-        options
+        self.malformed = true;
     }
 
     /// Notes one option. False if it is of a kind we know but not of a length it can have.

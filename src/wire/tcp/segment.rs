@@ -150,7 +150,7 @@ impl<'a> Found<'a> {
         segment.ecn = datagram.ecn;
         match Options::parse_aligned(self.options) {
             Some(timestamps) => segment.options.become_plain(timestamps),
-            None => segment.options = Options::parse_any(self.options),
+            None => segment.options.read_any(self.options),
         }
     }
 }
