@@ -76,7 +76,8 @@ impl<A: App, D: Device> Engine<A, D> {
         let before = slot.tcb.ecn.is_on().then(|| slot.before_marks(io));
         let mut space = None;
         let settings = slot.settings(io, &mut space);
-        let mut outcome = tcp::segment_arrives(&mut slot.tcb, segment, &offer, settings, io.now);
+        let mut outcome = Outcome::default();
+        tcp::segment_arrives(&mut slot.tcb, segment, &mut outcome, &offer, settings, io.now);
         if outcome.drop.is_none() {
             // The way back follows the peer's, should its router change.
             slot.hop = hop;

@@ -18,15 +18,20 @@ const MAX_ECHO_MS: u32 = 240_000;
 const DUP_ACK_THRESHOLD: u8 = 3;
 
 /// SEGMENT ARRIVES, for every state that keeps a [`Tcb`].
+///
+/// What comes of it is written to `outcome`, which must be new: it is too large to be handed on by
+/// value.
 pub(crate) fn segment_arrives(
     tcb: &mut Tcb,
     segment: &Segment,
+    outcome: &mut Outcome,
     offer: &LocalOffer,
     settings: &Settings,
     now: Instant,
-) -> Outcome {
+) {
     if tcb.state == State::SynSent {
-        return tcb.syn_sent_arrives(segment, offer, settings, now);
+        *outcome = tcb.syn_sent_arrives(segment, offer, settings, now);
+        return;
     }
     // A SYN of a simultaneous open comes before the window and carries an ACK that counts.
     if tcb.state == State::SynReceived
@@ -36,46 +41,46 @@ pub(crate) fn segment_arrives(
         let mut segment = *segment;
         segment.flags -= Flags::SYN;
         segment.seq += 1;
-        return tcb.synchronized_arrives(&segment, settings, now);
+        return tcb.synchronized_arrives(&segment, outcome, settings, now);
     }
-    tcb.synchronized_arrives(segment, settings, now)
+    tcb.synchronized_arrives(segment, outcome, settings, now);
 }
 
 impl Tcb {
     fn synchronized_arrives(
         &mut self,
         segment: &Segment,
+        outcome: &mut Outcome,
         settings: &Settings,
         now: Instant,
-    ) -> Outcome {
-        if let Err(refusal) = self.check_sequence(segment, now) {
-            return refusal;
+    ) {
+        if let Err((drop, answer)) = self.check_sequence(segment, now) {
+            return outcome.refuse(drop, answer);
         }
         let flags = segment.flags;
         // Second: check the RST bit (RFC 5961 section 3.2: only an exact one counts).
         if flags.contains(Flags::RST) {
-            return self.reset_arrives(segment);
+            return self.reset_arrives(segment, outcome);
         }
         // Fourth: check the SYN bit (RFC 5961 section 4.2).
         if flags.contains(Flags::SYN) {
-            return Outcome::dropped(Drop::OutOfWindow, Answer::Challenge);
+            return outcome.refuse(Drop::OutOfWindow, Answer::Challenge);
         }
         // Fifth: check the ACK field.
         if !flags.contains(Flags::ACK) {
-            return Outcome::dropped(Drop::BadAck, Answer::Nothing);
+            return outcome.refuse(Drop::BadAck, Answer::Nothing);
         }
         let mut opened = false;
         if self.state == State::SynReceived {
             if !(segment.ack.after(self.snd_una) && segment.ack.at_or_before(self.snd_max)) {
-                return Outcome::dropped(Drop::BadAck, Answer::Reset { seq: segment.ack });
+                return outcome.refuse(Drop::BadAck, Answer::Reset { seq: segment.ack });
             }
             self.acknowledge_syn(segment, settings, now);
             self.take_window(segment);
             opened = true;
         }
-        let mut outcome = Outcome::default();
-        if !self.ack_arrives(segment, &mut outcome, settings, now) {
-            return outcome;
+        if !self.ack_arrives(segment, outcome, settings, now) {
+            return;
         }
         // Only now: a forged timestamp must not make us refuse the real peer's.
         self.take_timestamp(segment, now);
@@ -85,30 +90,29 @@ impl Tcb {
         if outcome.event != Event::Closed {
             // Sixth, the URG bit: the data is delivered in line all the same (RFC 6093 section 4).
             outcome.urgent = flags.contains(Flags::URG) && !self.state.peer_has_finished();
-            self.text_arrives(segment, &mut outcome);
+            self.text_arrives(segment, outcome);
         }
-        outcome
     }
 
     /// First: check the sequence number; before it, the timestamp (RFC 7323 section 5.3).
-    fn check_sequence(&mut self, segment: &Segment, now: Instant) -> Result<(), Outcome> {
+    fn check_sequence(&self, segment: &Segment, now: Instant) -> Result<(), (Drop, Answer)> {
         let is_reset = segment.flags.contains(Flags::RST);
         if self.has(Facts::TIMESTAMPS) && !is_reset {
             let Some(timestamps) = segment.options.timestamps else {
                 // RFC 7323 section 3.2: without the option it is not of this connection.
-                return Err(Outcome::dropped(Drop::Paws, Answer::Nothing));
+                return Err((Drop::Paws, Answer::Nothing));
             };
             let fresh = self.ts_recent_at.units(now) < TS_RECENT_LIFETIME;
             let old = Seq(timestamps.value).before(Seq(self.ts_recent));
             if self.has(Facts::TS_RECENT) && fresh && old {
-                return Err(Outcome::dropped(Drop::Paws, Answer::Ack));
+                return Err((Drop::Paws, Answer::Ack));
             }
         }
         if self.is_acceptable(segment) {
             return Ok(());
         }
         let answer = if is_reset { Answer::Nothing } else { Answer::Ack };
-        Err(Outcome::dropped(Drop::OutOfWindow, answer))
+        Err((Drop::OutOfWindow, answer))
     }
 
     /// The four cases of RFC 9293 section 3.10.7.4, table 6, and the allowance for ACKs, URGs and
@@ -136,19 +140,18 @@ impl Tcb {
             && (segment.seq + segment.seg_len()).after(self.rcv_adv)
     }
 
-    fn reset_arrives(&mut self, segment: &Segment) -> Outcome {
+    fn reset_arrives(&self, segment: &Segment, outcome: &mut Outcome) {
         if segment.seq != self.rcv_nxt {
             let in_window = segment.seq.within(self.rcv_nxt, self.rcv_wnd());
             let answer = if in_window { Answer::Challenge } else { Answer::Nothing };
-            return Outcome::dropped(Drop::BadReset, answer);
+            return outcome.refuse(Drop::BadReset, answer);
         }
-        let event = match self.state {
+        outcome.event = match self.state {
             State::SynReceived => Event::Refused,
             // Everything was delivered both ways: a late RST takes nothing back.
             State::TimeWait => Event::Closed,
             _ => Event::Reset,
         };
-        Outcome::event(event)
     }
 
     #[inline]
@@ -162,11 +165,11 @@ impl Tcb {
         let ack = segment.ack;
         // RFC 5961 section 5.2: not older than the largest window ever, not of what was never sent.
         if ack.after(self.snd_max) {
-            *outcome = Outcome::dropped(Drop::BadAck, Answer::Ack);
+            outcome.refuse(Drop::BadAck, Answer::Ack);
             return false;
         }
         if ack.before(self.snd_una) && ack.distance_to(self.snd_una) > self.max_wnd().max(1) {
-            *outcome = Outcome::dropped(Drop::BadAck, Answer::Challenge);
+            outcome.refuse(Drop::BadAck, Answer::Challenge);
             return false;
         }
         self.heard(settings, now);
