@@ -118,6 +118,16 @@ impl Tick {
     pub const fn min(self, other: Tick) -> Tick {
         if self.is_after(other) { other } else { self }
     }
+
+    /// The earlier of two ticks, of which there may be one or none.
+    #[inline]
+    pub(crate) const fn earlier(a: Option<Tick>, b: Option<Tick>) -> Option<Tick> {
+        match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (Some(one), None) | (None, Some(one)) => Some(one),
+            (None, None) => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ pub(super) fn schedule<C>(slot: &Slot<C>, index: u32, other: Option<Tick>, wheel
     {
         return;
     }
-    let deadlines = [slot.tcb.next_deadline(), other];
-    let Some(first) = deadlines.into_iter().flatten().reduce(Tick::min) else { return };
-    wheel.arm(index, first);
+    if let Some(first) = Tick::earlier(slot.tcb.next_deadline(), other) {
+        wheel.arm(index, first);
+    }
 }

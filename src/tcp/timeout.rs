@@ -46,15 +46,10 @@ impl Tcb {
     /// The earliest deadline of the connection, if it has one; but for the recovery's.
     #[inline]
     pub(crate) fn next_deadline(&self) -> Option<Tick> {
-        let mut first = self.has(Facts::IDLE_ARMED).then_some(self.idle_at);
-        let rare =
-            [(Facts::RETRANSMIT_ARMED, self.retransmit_at), (Facts::ACK_DELAYED, self.ack_at)];
-        for (fact, at) in rare {
-            if self.has(fact) {
-                first = Some(first.map_or(at, |first| first.min(at)));
-            }
-        }
-        first
+        let if_armed = |fact, at| self.has(fact).then_some(at);
+        let first = if_armed(Facts::IDLE_ARMED, self.idle_at);
+        let first = Tick::earlier(first, if_armed(Facts::RETRANSMIT_ARMED, self.retransmit_at));
+        Tick::earlier(first, if_armed(Facts::ACK_DELAYED, self.ack_at))
     }
 
     /// Whether [`next_deadline`](Tcb::next_deadline) is one, and before `at`.
