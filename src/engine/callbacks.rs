@@ -164,27 +164,29 @@ impl<A: App, D: Device> Engine<A, D> {
     }
 
     /// The connection is over: `on_close`, and everything it had goes back.
-    // The slot that it moves would have the stack aligned for every connection looked at.
     #[inline(never)]
     fn end(&mut self, index: u32) {
         self.wheel.cancel(index);
-        let mut slot = self.slots.remove(index);
+        let slot = self.slots.at(index);
         let why = slot.over.unwrap_or(Close::Finished);
-        let flow = slot.flow(&self.io);
-        let hash = self.hash(&flow);
-        let role = slot.role(&self.io);
+        let (flow, hop) = (slot.flow(&self.io), slot.hop);
+        let (role, accepted) = (slot.role(&self.io), slot.is_accepted());
         slot.clear(&mut self.io);
-        if slot.is_accepted() {
+        slot.forget_pace(&mut self.io);
+        let waits = matches!(why, Close::Finished | Close::Aborted);
+        let waits = (waits && slot.tcb.state == State::TimeWait).then(|| slot.time_wait(&self.io));
+        slot.leave(&mut self.io);
+        let conn = slot.app.take();
+        self.slots.remove(index);
+        if accepted {
             self.leave(&flow);
         }
-        slot.forget_pace(&mut self.io);
-        if slot.tcb.state == State::TimeWait && matches!(why, Close::Finished | Close::Aborted) {
-            self.enter_time_wait(index, &slot, hash);
-        } else {
-            self.forget_flow(hash, super::Target::Connection(index), &flow);
+        let hash = self.hash(&flow);
+        match waits {
+            Some(state) => self.enter_time_wait(index, &flow, hop, state, hash),
+            None => self.forget_flow(hash, super::Target::Connection(index), &flow),
         }
-        slot.leave(&mut self.io);
-        match (slot.app.take(), role) {
+        match (conn, role) {
             (Some(conn), _) => {
                 self.io.counters.close(why);
                 self.app.on_close(conn, why);

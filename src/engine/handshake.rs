@@ -4,7 +4,7 @@ use super::config::Overflow;
 use super::cookies::tuple;
 use super::counters::Counter;
 use super::flow::{Flow, Hop};
-use super::io::Fields;
+use super::io::{Fields, Io};
 use super::listeners::ListenerId;
 use super::segments::drop_counter;
 use super::send::syn_window;
@@ -13,7 +13,7 @@ use super::{Engine, Target};
 use crate::app::App;
 use crate::device::{Device, Frame};
 use crate::tcp::{
-    self, Answer, Drop, HalfOpen, HalfOpenVerdict, TimeWait, TimeWaitVerdict, stateless,
+    self, Answer, Drop, HalfOpen, HalfOpenVerdict, Tcb, TimeWait, TimeWaitVerdict, stateless,
 };
 use crate::time::Tick;
 use crate::wire::Seq;
@@ -133,7 +133,7 @@ impl<A: App, D: Device> Engine<A, D> {
             dscp: None,
             options: entry.state.options(&offer, self.io.now),
         };
-        self.io.send_control(&entry.flow, entry.hop, &fields, &[]);
+        self.io.send_control(&entry.flow, entry.hop, &fields);
     }
 
     pub(super) fn half_open_arrives(
@@ -203,7 +203,7 @@ impl<A: App, D: Device> Engine<A, D> {
                 if answer == Answer::Challenge {
                     self.io.counters.inc(Counter::ChallengeAcks);
                 }
-                self.io.send_control(flow, hop, ack, &[]);
+                self.io.send_control(flow, hop, ack);
             }
         }
     }
@@ -257,10 +257,14 @@ impl<A: App, D: Device> Engine<A, D> {
         let io = &self.io;
         let offer = io.offer(entry.flow.remote.is_v4());
         let window = u32::from(syn_window(io.settings.config.receive_buffer));
-        let tcb = entry.state.accept(segment, window, &offer, &io.settings, io.now);
-        let slot = self.take_slot(tcb, &entry.flow, hop)?;
-        self.slots.at(slot).start_counting(&mut self.io);
-        Some(slot)
+        let (iss, ts_offset) = (entry.state.iss, entry.state.ts_offset);
+        let tcb = Tcb::connect(iss, ts_offset, &offer, &io.settings, io.now);
+        let index = self.take_slot(tcb, &entry.flow, hop)?;
+        let slot = self.slots.at(index);
+        let io = &mut self.io;
+        entry.state.accept(&mut slot.tcb, segment, window, &offer, &io.settings, io.now);
+        slot.start_counting(io);
+        Some(index)
     }
 
     pub(super) fn time_wait_arrives(
@@ -315,7 +319,7 @@ impl<A: App, D: Device> Engine<A, D> {
             dscp: None,
             options: waiting.state.options(self.io.now),
         };
-        self.io.send_control(&flow, waiting.hop, &fields, &[]);
+        self.io.send_control(&flow, waiting.hop, &fields);
     }
 
     pub(super) fn forget_time_wait(&mut self, index: u32, hash: u64) {
@@ -337,24 +341,27 @@ impl<A: App, D: Device> Engine<A, D> {
         self.io.now.tick().after(self.io.settings.config.time_wait)
     }
 
-    /// A connection leaves its slot for TIME-WAIT; `hash` is that of its flow. If the table is
-    /// full, the oldest makes room.
-    pub(super) fn enter_time_wait(&mut self, index: u32, slot: &Slot<A::Conn>, hash: u64) {
+    /// A connection has left its slot, `index`, for TIME-WAIT; `hash` is that of its flow. If the
+    /// table is full, the oldest makes room.
+    pub(super) fn enter_time_wait(
+        &mut self,
+        index: u32,
+        flow: &Flow,
+        hop: Hop,
+        state: TimeWait,
+        hash: u64,
+    ) {
         let old = Target::Connection(index).to_bits();
         if self.time_wait.is_full() && self.time_wait.len() > 0 {
             self.io.counters.inc(Counter::TimeWaitEvictions);
             self.forget_oldest_time_wait();
         }
-        let buffer = self.io.settings.config.receive_buffer;
-        let (window, _) = slot.tcb.window_to_advertise(buffer, 0);
-        let flow = slot.flow(&self.io);
-        let state = TimeWait::new(&slot.tcb, window, slot.ecn_flags(&self.io));
         let expires = self.time_wait_end();
-        match self.time_wait.insert(&flow, slot.hop, state, expires) {
+        match self.time_wait.insert(flow, hop, state, expires) {
             Some(new) => {
                 self.demux.replace(hash, old, Target::TimeWait(new).to_bits());
             }
-            None => self.forget_flow(hash, Target::Connection(index), &flow),
+            None => self.forget_flow(hash, Target::Connection(index), flow),
         }
     }
 
@@ -374,6 +381,14 @@ impl<A: App, D: Device> Engine<A, D> {
                 self.forget_half_open(index, hash);
             }
         }
+    }
+}
+
+impl<C> Slot<C> {
+    /// What is left of the connection in TIME-WAIT.
+    pub(super) fn time_wait<D>(&self, io: &Io<D>) -> TimeWait {
+        let (window, _) = self.tcb.window_to_advertise(io.settings.config.receive_buffer, 0);
+        TimeWait::new(&self.tcb, window, self.ecn_flags(io))
     }
 }
 

@@ -247,6 +247,18 @@ impl<D: Device> Io<D> {
         self.send(frame, &flow, hop, fields)
     }
 
+    /// The same, not compiled anew for each who calls it.
+    #[inline(never)]
+    pub(crate) fn send_to(
+        &mut self,
+        frame: &mut Frame,
+        ends: &Ends,
+        hop: Hop,
+        fields: &Fields,
+    ) -> bool {
+        self.send_usual(frame, ends, hop, fields)
+    }
+
     #[inline(always)]
     fn send_behind(&mut self, len: usize, frame: &mut Frame, emit: impl Fn(&mut [u8])) -> bool {
         if self.device.room() == 0 {
@@ -262,28 +274,43 @@ impl<D: Device> Io<D> {
         sent
     }
 
-    /// Sends a segment with no payload, or the few bytes of `payload`, in a frame of its own.
-    /// False (counted) if there is no frame or no room.
-    pub(crate) fn send_control(
+    /// Sends a segment without payload for what has no slot, in a frame of its own. False (counted)
+    /// if there is no frame or no room.
+    pub(crate) fn send_control(&mut self, flow: &Flow, hop: Hop, fields: &Fields) -> bool {
+        let Some(mut frame) = self.control_frame() else { return false };
+        let sent = self.send(&mut frame, flow, hop, fields);
+        self.pool.release(frame);
+        sent
+    }
+
+    /// The same for a connection: no payload, or the few bytes of `payload`.
+    pub(crate) fn send_control_to(
         &mut self,
-        flow: &Flow,
+        ends: &Ends,
         hop: Hop,
         fields: &Fields,
         payload: &[u8],
     ) -> bool {
-        if self.device.room() == 0 {
-            self.counters.inc(Counter::DropTransmitFull);
-            return false;
+        let Some(mut frame) = self.control_frame() else { return false };
+        if !payload.is_empty() {
+            self.pool.extend(&mut frame, payload.len());
+            self.pool.bytes_mut(&mut frame).copy_from_slice(payload);
         }
-        let Some(mut frame) = self.pool.alloc(Class::Control) else {
-            self.counters.inc(Counter::DropNoFrames);
-            return false;
-        };
-        self.pool.extend(&mut frame, payload.len());
-        self.pool.bytes_mut(&mut frame).copy_from_slice(payload);
-        let sent = self.send(&mut frame, flow, hop, fields);
+        let sent = self.send_to(&mut frame, ends, hop, fields);
         self.pool.release(frame);
         sent
+    }
+
+    fn control_frame(&mut self) -> Option<Frame> {
+        if self.device.room() == 0 {
+            self.counters.inc(Counter::DropTransmitFull);
+            return None;
+        }
+        let frame = self.pool.alloc(Class::Control);
+        if frame.is_none() {
+            self.counters.inc(Counter::DropNoFrames);
+        }
+        frame
     }
 
     /// RST, with an ACK if `ack` is given. `options`: the timestamps of a connection that has them
@@ -299,7 +326,7 @@ impl<D: Device> Io<D> {
         let flags = if ack.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
         let ack = ack.unwrap_or(Seq(0));
         let fields = Fields { seq, ack, flags, window: 0, urgent: 0, dscp: None, ecn: 0, options };
-        let sent = self.send_control(flow, hop, &fields, &[]);
+        let sent = self.send_control(flow, hop, &fields);
         if sent {
             self.counters.inc(Counter::ResetsSent);
         }

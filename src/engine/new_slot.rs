@@ -23,7 +23,8 @@ impl<A: App, D: Device> Engine<A, D> {
 
     /// Gives back a slot that was taken for a connection which can't begin after all.
     pub(super) fn give_slot_back(&mut self, index: u32) {
-        self.slots.remove(index).leave(&mut self.io);
+        self.slots.at(index).leave(&mut self.io);
+        self.slots.remove(index);
     }
 }
 

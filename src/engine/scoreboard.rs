@@ -308,9 +308,8 @@ impl<C> Slot<C> {
         // Perhaps it was lost because of it (RFC 9768 section 3.2.3.2.2).
         fields.options.accecn = None;
         let pool = io.pool.clone();
-        let flow = self.flow(io);
-        let Slot { outbox, hop, .. } = self;
-        let send = |frame: &mut Frame| io.send(frame, &flow, *hop, &fields);
+        let Slot { outbox, ends, hop, .. } = self;
+        let send = |frame: &mut Frame| io.send_to(frame, ends, *hop, &fields);
         if !outbox.in_flight.edit(&pool, at, Place::Sending, send) {
             return false;
         }

@@ -79,7 +79,10 @@ impl<C> Slot<C> {
         if self.tcb.has(Facts::OWN) {
             self.send_path_probe(io);
         }
-        while let Some(next) = self.next_segment(io).filter(|_| !self.is_held(io)) {
+        while let Some(next) = self.next_segment(io) {
+            if self.is_held(io) {
+                break;
+            }
             if next.len > 0
                 && let Some(at) = self.held_until(io)
             {
@@ -126,7 +129,7 @@ impl<C> Slot<C> {
             self.mark_data(next, &mut fields);
         }
         if next.len == 0 {
-            if !io.send_control(&self.flow(io), self.hop, &fields, &[]) {
+            if !io.send_control_to(&self.ends, self.hop, &fields, &[]) {
                 return false;
             }
         } else if !self.transmit_front(next, &fields, io) {
@@ -149,7 +152,6 @@ impl<C> Slot<C> {
 
     /// Moves the front of the send queue to the queue of what is in flight.
     fn transmit_front<D: Device>(&mut self, next: &Next, fields: &Fields, io: &mut Io<D>) -> bool {
-        let flow = self.flow(io);
         let queue = &mut self.outbox.queue;
         let front = queue.front();
         // Sent before, and the device has not even finished that.
@@ -171,7 +173,7 @@ impl<C> Slot<C> {
             }
         }
         let Some(mut frame) = queue.pop_front(&io.pool, SENDING) else { return false };
-        let sent = io.send(&mut frame, &flow, self.hop, fields);
+        let sent = io.send_to(&mut frame, &self.ends, self.hop, fields);
         if sent {
             let at = self.outbox.in_flight.push_back(&io.pool, frame, SENDING);
             io.pool.note_sent(at, next.seq.0, io.now.micros32());
@@ -224,7 +226,7 @@ impl<C> Slot<C> {
     /// An ACK, a keep-alive or a probe: no sequence number of its own.
     pub(super) fn send_ack<D: Device>(&mut self, seq: Seq, payload: &[u8], io: &mut Io<D>) -> bool {
         let fields = self.fields(seq, Flags::ACK, payload.len(), io);
-        let sent = io.send_control(&self.flow(io), self.hop, &fields, payload);
+        let sent = io.send_control_to(&self.ends, self.hop, &fields, payload);
         if sent {
             self.advertised(&fields, io);
             self.told(&fields, io);
@@ -267,7 +269,26 @@ impl<C> Slot<C> {
     }
 
     /// The header of a segment that carries so many bytes.
+    #[inline]
     pub(super) fn fields<D: Device>(
+        &self,
+        seq: Seq,
+        flags: Flags,
+        payload: usize,
+        io: &Io<D>,
+    ) -> Fields {
+        let special = flags.contains(Flags::SYN)
+            || self.has_blocks()
+            || self.tcb.has(Facts::OWN)
+            || self.tcb.ecn.is_on();
+        if special {
+            return self.special_fields(seq, flags, payload, io);
+        }
+        self.plain_fields(seq, flags, io)
+    }
+
+    #[inline(never)]
+    fn special_fields<D: Device>(
         &self,
         seq: Seq,
         flags: Flags,

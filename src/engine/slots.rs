@@ -159,6 +159,7 @@ impl<C> Slots<C> {
     }
 
     /// Fills a free slot with what `make` builds for its name; `None` if there is none free.
+    #[inline]
     pub(crate) fn insert(&mut self, make: impl FnOnce(ConnId) -> Slot<C>) -> Option<u32> {
         if self.is_full() {
             return None;
@@ -176,19 +177,17 @@ impl<C> Slots<C> {
         Some(index)
     }
 
-    /// Empties a slot; its name is stale from now on.
+    /// Empties a slot; its name is stale from now on. What it had elsewhere must have gone before.
     ///
     /// # Panics
     /// If the slot is free.
-    pub(crate) fn remove(&mut self, index: u32) -> Slot<C> {
+    pub(crate) fn remove(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
         let used = entry.slot().expect("a slot that is used");
         let generation = (used.id.generation() + 1) & ConnId::GENERATION_MASK;
-        let free = Entry::Free { generation, next: self.free_head };
-        let Entry::Used(slot) = core::mem::replace(entry, free) else { unreachable!() };
+        *entry = Entry::Free { generation, next: self.free_head };
         self.free_head = index;
         self.used -= 1;
-        slot
     }
 
     /// The connection in a slot that is known to be used.

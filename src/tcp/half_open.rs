@@ -219,17 +219,18 @@ impl HalfOpen {
         HalfOpenVerdict::Accept
     }
 
-    /// The connection in ESTABLISHED, before the segment that completed the handshake is given to
-    /// it. `syn_window` is what our SYN-ACK advertised.
+    /// Makes of a [new](Tcb::connect) connection, where it lies, the one in ESTABLISHED, before the
+    /// segment that completed the handshake is given to it. `syn_window` is what our SYN-ACK
+    /// advertised.
     pub(crate) fn accept(
         &self,
+        tcb: &mut Tcb,
         segment: &Segment,
         syn_window: u32,
         offer: &LocalOffer,
         settings: &Settings,
         now: Instant,
-    ) -> Tcb {
-        let mut tcb = Tcb::connect(self.iss, self.ts_offset, offer, settings, now);
+    ) {
         tcb.tries = self.tries;
         tcb.agree(&self.agreed, offer, settings, self.irs);
         tcb.ecn = self.ecn.completed(self.tries);
@@ -246,6 +247,5 @@ impl HalfOpen {
         tcb.rtt_started_us = self.sent_us;
         tcb.acknowledge_syn(segment, settings, now);
         tcb.take_window(segment);
-        tcb
     }
 }

@@ -28,6 +28,7 @@ impl Algorithm {
         [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Dctcp, Algorithm::Bbr];
 
     /// The state at the start of a connection: as [`CongestionControl::new`].
+    #[inline]
     pub fn start(self, mss: u16, initial_window: u32) -> Control {
         match self {
             Algorithm::Cubic => Control::Cubic(Cubic::new(mss, initial_window)),
