@@ -162,7 +162,7 @@ impl<A: App, D: Device> Engine<A, D> {
         }
         self.io.counters.inc(Counter::SynCookiesReceived);
         self.enqueue(slot, Some(listener), flow.remote);
-        self.connection_arrives(slot, frame, segment, hop);
+        self.first_arrives(slot, frame, segment, hop);
         None
     }
 

@@ -244,7 +244,16 @@ impl<A: App, D: Device> Engine<A, D> {
         self.half_open.remove(index);
         self.admission.listeners.half_open_ended(listener);
         self.enqueue(slot, listener, entry.flow.remote);
-        self.connection_arrives(slot, frame, segment, hop);
+        self.first_arrives(slot, frame, segment, hop);
+    }
+
+    /// The segment that completed a handshake arrives at the connection that it made.
+    pub(super) fn first_arrives(&mut self, index: u32, frame: Frame, segment: &Segment, hop: Hop) {
+        let slot = self.slots.at(index);
+        if slot.is_first_predicted(segment, &self.io) {
+            return slot.predicted_arrives(frame, segment, hop, &mut self.io);
+        }
+        self.connection_arrives(index, frame, segment, hop);
     }
 
     /// A slot for the connection that `segment` completes.

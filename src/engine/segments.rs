@@ -158,6 +158,12 @@ impl<C> Slot<C> {
             && io.may_receive()
     }
 
+    /// Whether a connection that was just made has nothing unusual, nor the segment that it was
+    /// made by.
+    pub(super) fn is_first_predicted<D: Device>(&self, segment: &Segment, io: &Io<D>) -> bool {
+        self.tcb.is_usual() && self.tcb.predicts_first(segment) && io.may_receive()
+    }
+
     /// A [predicted](Slot::is_predicted) segment arrives.
     #[inline]
     pub(super) fn predicted_arrives<D: Device>(

@@ -50,10 +50,20 @@ impl Tcb {
     #[inline]
     pub(crate) fn predicts(&self, segment: &Segment) -> bool {
         let acked = self.snd_una.distance_to(segment.ack);
+        self.has_no_other_news(segment) && (acked > 0 || segment.payload_len > 0)
+    }
+
+    /// The same of the segment that completes a handshake: nothing is in flight, and it may be bare.
+    pub(crate) fn predicts_first(&self, segment: &Segment) -> bool {
+        self.has_no_other_news(segment) && self.flight() == 0
+    }
+
+    #[inline]
+    fn has_no_other_news(&self, segment: &Segment) -> bool {
+        let acked = self.snd_una.distance_to(segment.ack);
         segment.seq == self.rcv_nxt
             && (segment.flags - Flags::PSH) == Flags::ACK
             && acked <= self.flight()
-            && (acked > 0 || segment.payload_len > 0)
             && u32::from(segment.payload_len) <= self.rcv_wnd()
             && segment.window != 0
             && self.snd_field != 0
@@ -164,7 +174,8 @@ mod tests {
 
     /// An established connection somewhere in its life.
     fn connections() -> impl Strategy<Value = Tcb> {
-        let numbers = (any::<u32>(), any::<u32>(), 0..20_000u32, 1..35_000u16, 0..70_000u32);
+        let flight = prop_oneof![4 => 0..20_000u32, 1 => Just(0)];
+        let numbers = (any::<u32>(), any::<u32>(), flight, 1..35_000u16, 0..70_000u32);
         let facts = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0..3_000u32);
         (numbers, facts).prop_map(|((una, nxt, flight, window, rcv_wnd), facts)| {
             let (timestamps, sack, timing, delayed, unacknowledged) = facts;
@@ -211,10 +222,12 @@ mod tests {
         #[test]
         fn a_predicted_segment_does_what_the_rfc_says_step_by_step(
             before in connections(),
-            (acked, len, window, later) in (0..20_000u32, 0..1_461u16, 0..2_000u16, 0..9u32),
+            (acked, window, later) in (0..20_000u32, 0..2_000u16, 0..9u32),
+            len in prop_oneof![4 => 0..1_461u16, 1 => Just(0)],
         ) {
-            let segment = segment_for(&before, acked, len, window, later);
-            prop_assume!(before.is_usual() && before.predicts(&segment));
+            let segment = segment_for(&before, acked.min(before.flight()), len, window, later);
+            let predicted = before.predicts(&segment) || before.predicts_first(&segment);
+            prop_assume!(before.is_usual() && predicted);
             let (mut short, mut long) = (before.clone(), before);
             let got = short.predicted_arrives(&segment, &settings(), NOW);
             let mut expected = Outcome::default();
@@ -272,6 +285,11 @@ mod tests {
         assert!(!but(|s| s.payload_len = 1_501), "more than the window");
         assert!(!but(|s| s.window = 0), "a window that closes");
         assert!(!but(|s| (s.ack, s.payload_len) = (Seq(100), 0)), "a duplicate ACK");
+        let mut idle = tcb.clone();
+        idle.snd_una = idle.snd_max;
+        let bare = segment_for(&idle, 0, 0, 1_000, 0);
+        assert!(idle.predicts_first(&bare) && !idle.predicts(&bare), "a bare ACK");
+        assert!(!tcb.predicts_first(&segment_for(&tcb, 0, 0, 1_000, 0)), "a duplicate ACK");
         assert!(!but(|s| s.options.sack_permitted = true), "an option");
     }
 }
