@@ -63,7 +63,9 @@ impl App for Files {
 
     fn on_data(&mut self, conn: &mut FilesConn, rx: &mut Rx<'_>, tx: &mut Tx<'_>) {
         let root = &self.root;
-        conn.0.on_data(rx, tx, &mut self.desk, |request| respond(root, request));
+        conn.0.on_data(rx, tx, &mut self.desk, |request, answer| {
+            *answer = Some(respond(root, request));
+        });
     }
 
     fn on_space(&mut self, conn: &mut FilesConn, tx: &mut Tx<'_>) {

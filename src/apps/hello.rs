@@ -49,11 +49,17 @@ impl App for Hello {
     }
 }
 
-fn respond(request: &Request<'_>) -> Answer<Pattern> {
+fn respond(request: &Request<'_>, answer: &mut Option<Answer<Pattern>>) {
     let length = request.path.strip_prefix("/bytes/");
     if request.method == Method::Get && length.is_none() && !request.old {
-        return Answer::Ready(if request.keep_alive { HELLO } else { HELLO_CLOSE });
+        *answer = Some(Answer::Ready(if request.keep_alive { HELLO } else { HELLO_CLOSE }));
+    } else {
+        *answer = Some(make(request, length));
     }
+}
+
+/// Any other answer; `length` is what the path asks for, if it asks for bytes.
+fn make(request: &Request<'_>, length: Option<&str>) -> Answer<Pattern> {
     let content = match (request.method, length.map(|digits| number(digits.as_bytes()))) {
         (Method::Other, _) => {
             let reply = Reply::error(request, Status::MethodNotAllowed);

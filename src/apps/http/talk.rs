@@ -102,13 +102,15 @@ impl<B: Body> Talk<B> {
         tx.set_timer(Some(PATIENCE));
     }
 
-    /// Reads requests and answers them with `respond` for as long as there is space to write.
+    /// Reads requests and answers them with `respond` for as long as there is space to write. It
+    /// puts the answer where it is kept: moved there, it would be read in longer words than it was
+    /// just written in.
     pub(in crate::apps) fn on_data(
         &mut self,
         rx: &mut Rx<'_>,
         tx: &mut Tx<'_>,
         desk: &mut Desk,
-        mut respond: impl FnMut(&Request<'_>) -> Answer<B>,
+        mut respond: impl FnMut(&Request<'_>, &mut Option<Answer<B>>),
     ) {
         while self.send(tx) {
             if self.over || self.body > 0 {
@@ -124,21 +126,23 @@ impl<B: Body> Talk<B> {
             if rx.is_empty() {
                 break;
             }
-            let head = match read_head(rx, &mut desk.scratch) {
-                Parsed::Request(mut request) => {
+            // Used where it was written: moved, it would be read in longer words than that.
+            let mut parsed = read_head(rx, &mut desk.scratch);
+            let head = match &mut parsed {
+                Parsed::Request(request) => {
                     request.keep_alive &= !desk.draining;
                     self.last = !request.keep_alive;
                     self.idle = true;
                     self.asked = true;
                     self.body = request.body;
-                    self.answer = Some(respond(&request));
+                    respond(request, &mut self.answer);
                     let waits = request.expects && request.body > 0 && rx.len() == request.head;
                     self.interim = if waits { CONTINUE } else { &[] };
                     request.head
                 }
                 Parsed::Bad(status) => {
                     self.last = true;
-                    let reply = Reply::last(status, Content::Text(status.line()));
+                    let reply = Reply::last(*status, Content::Text(status.line()));
                     self.answer = Some(Answer::Made(reply, None));
                     rx.len()
                 }
