@@ -29,7 +29,7 @@ impl Outbox {
 }
 
 /// What a callback asked for beside bytes; carried out after it returns.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Commands {
     pub(crate) abort: bool,
     /// Nothing more will be written; set from the beginning if it was before.
@@ -42,6 +42,15 @@ pub(crate) struct Commands {
 }
 
 impl Commands {
+    /// Nothing. A constant, so that it is copied from there, and not from where it was just made.
+    pub(crate) const NONE: Commands = Commands {
+        abort: false,
+        finish: false,
+        wants_space: false,
+        timer: None,
+        wishes: Wishes::NONE,
+    };
+
     /// Whether nothing is to be carried out.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {

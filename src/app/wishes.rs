@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::tx::Tx;
 
 /// What a callback set; carried out after it returns.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Wishes {
     /// Whether there is anything to carry out.
     pub(crate) any: bool,
@@ -16,6 +16,18 @@ pub(crate) struct Wishes {
     pub(crate) dscp: Option<u8>,
     /// So many of the bytes that are not acknowledged yet are urgent.
     pub(crate) urgent: Option<u32>,
+}
+
+impl Wishes {
+    /// None.
+    pub(crate) const NONE: Wishes = Wishes {
+        any: false,
+        no_delay: None,
+        keep_alive: None,
+        user_timeout: None,
+        dscp: None,
+        urgent: None,
+    };
 }
 
 impl Tx<'_> {

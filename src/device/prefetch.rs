@@ -20,6 +20,14 @@ pub(crate) fn read_all<T>(r: &T) {
     }
 }
 
+/// Starts loading the first `most` bytes of `bytes`, or all of fewer.
+#[inline(always)]
+pub(crate) fn read_first(bytes: &[u8], most: usize) {
+    for offset in (0..bytes.len().min(most)).step_by(LINE) {
+        line(bytes.as_ptr().wrapping_add(offset));
+    }
+}
+
 #[inline(always)]
 fn line(address: *const u8) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]

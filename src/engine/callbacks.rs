@@ -31,7 +31,7 @@ impl<A: App, D: Device> Engine<A, D> {
         let slot = self.slots.at(index);
         let segment = slot.tcb.snd_mss;
         let limit = self.io.send_limit(connections, segment);
-        let mut commands = Commands::default();
+        let mut commands = Commands::NONE;
         let mut tx = Tx {
             context: TxContext { pool: &self.io.pool, limit, segment, now: self.io.now },
             outbox: &mut slot.outbox,
@@ -268,7 +268,7 @@ impl<C> Slot<C> {
         let urgent = if self.tcb.has(Facts::OWN) { self.urgent_past(io) } else { None };
         let Some(conn) = self.app.as_mut() else { return };
         let finish = self.tcb.has(Facts::FIN_QUEUED);
-        let mut commands = Commands { finish, ..Commands::default() };
+        let mut commands = Commands { finish, ..Commands::NONE };
         let mut held = 0;
         let mut rx = Rx {
             pool: &io.pool,

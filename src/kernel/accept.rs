@@ -242,7 +242,7 @@ impl<A: App> KernelCore<A> {
         let id = self.slots.id(at);
         let segment = self.slots.segment;
         let slot = self.slots.place(at);
-        let mut commands = Commands::default();
+        let mut commands = Commands::NONE;
         let limit = self.config.tcp.send_buffer;
         let mut tx = Tx {
             context: TxContext { pool: &self.pool, limit, segment, now },

@@ -61,7 +61,7 @@ mod tests {
             keep_alive: Some(Some(idle)),
             user_timeout: Some(patience),
             dscp: Some(46),
-            ..Wishes::default()
+            ..Wishes::NONE
         };
         fulfil(&stream, &wishes, &tcp);
         let socket = SockRef::from(&stream);
@@ -71,11 +71,8 @@ mod tests {
         assert_eq!(socket.tcp_keepalive_time().expect("TCP_KEEPIDLE"), idle);
         assert_eq!(socket.tcp_user_timeout().expect("TCP_USER_TIMEOUT"), Some(patience));
 
-        let off = Wishes {
-            keep_alive: Some(None),
-            user_timeout: Some(Duration::MAX),
-            ..Wishes::default()
-        };
+        let off =
+            Wishes { keep_alive: Some(None), user_timeout: Some(Duration::MAX), ..Wishes::NONE };
         fulfil(&stream, &off, &tcp);
         assert!(!socket.keepalive().expect("SO_KEEPALIVE"));
         let longest = socket.tcp_user_timeout().expect("TCP_USER_TIMEOUT");

@@ -70,7 +70,7 @@ impl<A: App> KernelCore<A> {
         let fin = slot.flags.contains(Flags::PEER_FIN);
         let limit = self.config.tcp.send_buffer;
         let finish = slot.flags.contains(Flags::FINISHED);
-        let mut commands = Commands { finish, ..Commands::default() };
+        let mut commands = Commands { finish, ..Commands::NONE };
         let mut rx = Rx {
             pool: &self.pool,
             inbox: &mut slot.inbox,

@@ -291,7 +291,7 @@ mod tests {
             &mut self,
             f: impl FnOnce(&mut Checked<Greedy>, &mut Rx<'_>, &mut Tx<'_>) -> R,
         ) -> R {
-            let mut commands = Commands::default();
+            let mut commands = Commands::NONE;
             let mut inbox = FrameQueue::new();
             let mut rx = Rx {
                 pool: &self.pool,

@@ -53,7 +53,7 @@ impl Tcb {
         self.has_no_other_news(segment) && (acked > 0 || segment.payload_len > 0)
     }
 
-    /// The same of the segment that completes a handshake: nothing is in flight, and it may be bare.
+    /// The same of the segment that ends a handshake: nothing is in flight, and it may be bare.
     pub(crate) fn predicts_first(&self, segment: &Segment) -> bool {
         self.has_no_other_news(segment) && self.flight() == 0
     }
