@@ -67,7 +67,9 @@ impl<A: App, D: Device> Engine<A, D> {
             self.look_at(index);
         }
         // Callbacks don't list connections; what was listed meanwhile keeps its place.
-        ready.append(&mut self.ready);
+        if !self.ready.is_empty() {
+            ready.append(&mut self.ready);
+        }
         self.ready = ready;
         any
     }

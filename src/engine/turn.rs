@@ -60,7 +60,9 @@ impl<A: App, D: Device> Engine<A, D> {
         let fired = self.fire_timers();
         let delivered = self.deliver_messages();
         let returned = self.take_returned();
-        self.ready.append(&mut self.blocked);
+        if !self.blocked.is_empty() {
+            self.ready.append(&mut self.blocked);
+        }
         self.feed_starved();
         self.watch();
         self.look_for_floods();
