@@ -12,3 +12,13 @@ fn a_skewed_load_settles_after_more_requests_than_the_load_is_patient() {
     contender.settle();
     assert_eq!(contender.frames_in_use(), 0);
 }
+
+#[test]
+fn no_requests_at_all_are_sent_at_once() {
+    let setup = Setup { connections: 1, batch: 1, order: Order::Uniform };
+    let mut contender = Contender::new(Kind::Reflect, setup);
+    assert_eq!(contender.connect(), 1);
+    contender.request(0);
+    contender.settle();
+    assert_eq!(contender.frames_in_use(), 0);
+}

@@ -21,6 +21,7 @@ pub(crate) fn read_all<T>(r: &T) {
 }
 
 /// Starts loading the first `most` bytes of `bytes`, or all of fewer.
+#[cfg(feature = "af-xdp")]
 #[inline(always)]
 pub(crate) fn read_first(bytes: &[u8], most: usize) {
     for offset in (0..bytes.len().min(most)).step_by(LINE) {

@@ -27,6 +27,7 @@ pub(crate) enum Attack {
     /// Answers every ACK with one that is out of the window, twice.
     AckStorm,
     /// Begins a request and sends a byte of it now and then.
+    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "HTTP comes with that feature"))]
     SlowLoris,
 }
 

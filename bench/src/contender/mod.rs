@@ -190,7 +190,8 @@ impl Contender {
     /// If a response is wrong, or the server stops answering.
     #[inline(never)]
     pub fn request(&mut self, requests: u64) {
-        let each = REQUEST.min(STRETCH / u32::try_from(requests).unwrap_or(u32::MAX));
+        let parts = u32::try_from(requests).unwrap_or(u32::MAX).max(1);
+        let each = REQUEST.min(STRETCH / parts);
         let step = each * self.batch;
         let generator = self.server.load();
         let end = generator.answered() + requests;
