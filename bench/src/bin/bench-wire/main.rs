@@ -44,7 +44,7 @@ enum Kind {
 #[derive(Debug, Parser)]
 #[command(about = "Measures servers over a veth pair, in interleaved rounds")]
 struct Options {
-    /// Everything: all rows, all loads, more and longer rounds. Half an hour
+    /// Everything: all rows, all loads, more and longer rounds. Three quarters of an hour
     #[arg(long)]
     full: bool,
 
