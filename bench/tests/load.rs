@@ -3,22 +3,21 @@
 use sidestep_bench::contender::{Contender, Kind, Setup};
 use sidestep_bench::order::Order;
 
-#[test]
-fn a_skewed_load_settles_after_more_requests_than_the_load_is_patient() {
-    let setup = Setup { connections: 64, batch: 1, order: Order::Zipf };
+fn settles_after(requests: u64, connections: u32, order: Order) {
+    let setup = Setup { connections, batch: 1, order };
     let mut contender = Contender::new(Kind::Reflect, setup);
-    assert_eq!(contender.connect(), 64);
-    contender.request(200_000);
+    assert_eq!(contender.connect(), connections);
+    contender.request(requests);
     contender.settle();
     assert_eq!(contender.frames_in_use(), 0);
 }
 
 #[test]
+fn a_skewed_load_settles_after_more_requests_than_the_load_is_patient() {
+    settles_after(200_000, 64, Order::Zipf);
+}
+
+#[test]
 fn no_requests_at_all_are_sent_at_once() {
-    let setup = Setup { connections: 1, batch: 1, order: Order::Uniform };
-    let mut contender = Contender::new(Kind::Reflect, setup);
-    assert_eq!(contender.connect(), 1);
-    contender.request(0);
-    contender.settle();
-    assert_eq!(contender.frames_in_use(), 0);
+    settles_after(0, 1, Order::Uniform);
 }

@@ -9,6 +9,7 @@ use super::timers::schedule;
 use crate::app::{App, Close, Commands, Notice, Peer, Role, Rx, Tx, TxContext};
 use crate::device::Device;
 use crate::tcp::{Facts, State};
+use crate::time::Tick;
 
 /// Frames that are plenty for applications that wait for frames: one in sixteen.
 const STARVED_RESERVE: u32 = 16;
@@ -99,11 +100,12 @@ impl<A: App, D: Device> Engine<A, D> {
         if slot.over.is_some() {
             return self.end(index);
         }
+        // Nearly always there is neither, and nothing to be compared.
         if let Some(at) = slot.reorder_at(&self.io) {
-            held = Some(held.map_or(at, |held| held.min(at)));
+            held = Tick::earlier(held, Some(at));
         }
         if let Some(at) = slot.timer_at(&self.io) {
-            held = Some(held.map_or(at, |held| held.min(at)));
+            held = Tick::earlier(held, Some(at));
         }
         schedule(slot, index, held, &mut self.wheel);
         if slot.has.contains(Has::SPACE_OWED)

@@ -81,16 +81,8 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    pub(crate) fn dropped(why: Drop, answer: Answer) -> Outcome {
-        Outcome { drop: Some(why), answer, ..Outcome::default() }
-    }
-
     /// Says that the segment, or the rest of it, is dropped.
     pub(crate) fn refuse(&mut self, why: Drop, answer: Answer) {
         (self.drop, self.answer) = (Some(why), answer);
-    }
-
-    pub(crate) fn event(event: Event) -> Outcome {
-        Outcome { event, ..Outcome::default() }
     }
 }

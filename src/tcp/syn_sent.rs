@@ -11,10 +11,11 @@ impl Tcb {
     pub(super) fn syn_sent_arrives(
         &mut self,
         segment: &Segment,
+        outcome: &mut Outcome,
         offer: &LocalOffer,
         settings: &Settings,
         now: Instant,
-    ) -> Outcome {
+    ) {
         let flags = segment.flags;
         // First: check the ACK bit.
         let acks = flags.contains(Flags::ACK);
@@ -24,19 +25,20 @@ impl Tcb {
             } else {
                 Answer::Reset { seq: segment.ack }
             };
-            return Outcome::dropped(Drop::BadAck, answer);
+            return outcome.refuse(Drop::BadAck, answer);
         }
         // Second: check the RST bit. Without an acceptable ACK it may come from anybody.
         if flags.contains(Flags::RST) {
-            return if acks {
-                Outcome::event(Event::Refused)
+            if acks {
+                outcome.event = Event::Refused;
             } else {
-                Outcome::dropped(Drop::BadReset, Answer::Nothing)
-            };
+                outcome.refuse(Drop::BadReset, Answer::Nothing);
+            }
+            return;
         }
         // Fourth: check the SYN bit.
         if !flags.contains(Flags::SYN) {
-            return Outcome::dropped(Drop::BadAck, Answer::Nothing);
+            return outcome.refuse(Drop::BadAck, Answer::Nothing);
         }
         let agreed = Agreed::new(offer, &segment.options, segment.dst.is_v4());
         self.agree(&agreed, offer, settings, segment.seq);
@@ -48,14 +50,17 @@ impl Tcb {
         self.take_timestamp_of_syn(segment, now);
         self.take_syn_window(segment);
         self.facts |= Facts::ACK_NOW;
+        // Data and FIN on a SYN are not kept: our window was not known to the peer, who sends them
+        // again (RFC 9293 section 3.10.7.3 leaves it open).
+        outcome.drop = (segment.payload_len > 0).then_some(Drop::OutOfWindow);
         if !acks {
             // Simultaneous open: our SYN goes out again, with an ACK, until it is acknowledged.
             self.state = State::SynReceived;
             self.snd_nxt = self.snd_una;
-            return Outcome { ..self.rest_of_syn(segment) };
+            return;
         }
         self.acknowledge_syn(segment, settings, now);
-        Outcome { event: Event::Opened, ..self.rest_of_syn(segment) }
+        outcome.event = Event::Opened;
     }
 
     /// Our SYN is acknowledged: ESTABLISHED, as far as the ACK goes.
@@ -82,15 +87,6 @@ impl Tcb {
             self.ts_recent = timestamps.value;
             self.ts_recent_at = Age::at(now);
             self.facts |= Facts::TS_RECENT;
-        }
-    }
-
-    /// Data and FIN on a SYN are not kept: our window was not known to the peer, who sends them
-    /// again (RFC 9293 section 3.10.7.3 leaves it open).
-    fn rest_of_syn(&self, segment: &Segment) -> Outcome {
-        Outcome {
-            drop: (segment.payload_len > 0).then_some(Drop::OutOfWindow),
-            ..Outcome::default()
         }
     }
 }

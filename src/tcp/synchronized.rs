@@ -30,8 +30,7 @@ pub(crate) fn segment_arrives(
     now: Instant,
 ) {
     if tcb.state == State::SynSent {
-        *outcome = tcb.syn_sent_arrives(segment, offer, settings, now);
-        return;
+        return tcb.syn_sent_arrives(segment, outcome, offer, settings, now);
     }
     // A SYN of a simultaneous open comes before the window and carries an ACK that counts.
     if tcb.state == State::SynReceived

@@ -6,14 +6,13 @@
 //! whether a packet is such a one, and whatever isn't, or isn't sound, goes the general way.
 
 use super::addr::Addr;
-use super::checksum::{Sum, sum, sum_array};
+use super::checksum::{sum, sum_array};
 use super::ethernet::{EtherType, Link, Mac, UNTAGGED_LEN};
 use super::ip::protocol;
 use super::ipv4;
 use super::parse::Checks;
 use super::reject::Reject;
-use super::seq::Seq;
-use super::tcp::{self, ALIGNED_TIMESTAMPS, COMMON_HEADERS, Flags, Timestamps};
+use super::tcp::{self, ALIGNED_TIMESTAMPS, COMMON_HEADERS, TIMESTAMPS_LEN};
 
 const IP: usize = UNTAGGED_LEN;
 const TCP: usize = IP + ipv4::HEADER_LEN;
@@ -48,32 +47,6 @@ impl<'a> Common<'a> {
         Some(common)
     }
 
-    /// Verifies the checksums.
-    ///
-    /// # Errors
-    /// One is wrong.
-    #[inline(always)]
-    pub(super) fn verify(&self, checks: Checks) -> Result<(), Reject> {
-        if !checks.verify {
-            return Ok(());
-        }
-        let addresses = sum_array(self.bytes::<{ IP + 12 }, 8>());
-        let rest = sum_array(self.bytes::<IP, { ipv4::HEADER_LEN - 8 }>());
-        if !rest.combine(addresses).is_whole() {
-            return Err(Reject::BadIpChecksum);
-        }
-        let pseudo = addresses.upper_layer(protocol::TCP, TCP_LEN + self.payload.len());
-        // First the cheap one: where checksums come unfinished, nearly all do.
-        if checks.accept_partial && self.word::<{ TCP + 16 }>() == pseudo.fold() {
-            return Ok(());
-        }
-        let header: Sum = sum_array(self.bytes::<TCP, TCP_LEN>());
-        match pseudo.combine(header).combine(sum(self.payload)).is_whole() {
-            true => Ok(()),
-            false => Err(Reject::BadTcpChecksum),
-        }
-    }
-
     /// The link layer and the time to live.
     #[inline(always)]
     pub(super) fn outer(&self) -> (Link, u8) {
@@ -83,25 +56,28 @@ impl<'a> Common<'a> {
         (link, hops)
     }
 
-    /// Reads the segment, each field to its place.
+    /// Reads the segment into `segment`, after the checksums are verified.
+    ///
+    /// # Errors
+    /// One is wrong.
     #[inline(always)]
-    pub(super) fn read(&self, segment: &mut tcp::Segment) {
-        segment.src = Addr::from_v4(*self.bytes::<{ IP + 12 }, 4>());
-        segment.dst = Addr::from_v4(*self.bytes::<{ IP + 16 }, 4>());
-        segment.src_port = self.word::<TCP>();
-        segment.dst_port = self.word::<{ TCP + 2 }>();
-        segment.seq = Seq(self.dword::<{ TCP + 4 }>());
-        segment.ack = Seq(self.dword::<{ TCP + 8 }>());
-        segment.flags = Flags::from_bits_truncate(self.word::<{ TCP + 12 }>());
-        segment.window = self.word::<{ TCP + 14 }>();
-        segment.urgent = self.word::<{ TCP + 18 }>();
-        segment.payload_start = COMMON_HEADERS as u16;
-        segment.payload_len = self.payload.len() as u16;
+    pub(super) fn read(&self, checks: Checks, segment: &mut tcp::Segment) -> Result<(), Reject> {
+        let addresses = sum_array(self.bytes::<{ IP + 12 }, 8>());
+        let rest = sum_array(self.bytes::<IP, { ipv4::HEADER_LEN - 8 }>());
+        if checks.verify && !rest.combine(addresses).is_whole() {
+            return Err(Reject::BadIpChecksum);
+        }
+        let len = self.payload.len();
+        let header = self.bytes::<TCP, { tcp::HEADER_LEN }>();
+        let found = tcp::Found::of_parts(header, self.bytes::<OPTIONS, TIMESTAMPS_LEN>(), len);
+        let pseudo = addresses.upper_layer(protocol::TCP, TCP_LEN + len);
+        let rest = || sum_array(self.bytes::<TCP, TCP_LEN>()).combine(sum(self.payload));
+        found.verify(checks, pseudo, rest)?;
         let [class] = *self.bytes::<{ IP + 1 }, 1>();
-        segment.ecn = class & 3;
-        let value = self.dword::<{ OPTIONS + 4 }>();
-        let echo = self.dword::<{ OPTIONS + 8 }>();
-        segment.options.become_plain(Some(Timestamps { value, echo }));
+        let src = Addr::from_v4(*self.bytes::<{ IP + 12 }, 4>());
+        let dst = Addr::from_v4(*self.bytes::<{ IP + 16 }, 4>());
+        found.read((src, dst), class & 3, COMMON_HEADERS as u16, segment);
+        Ok(())
     }
 
     /// Not zero if the four bytes at a place are others, where `mask` has ones.
@@ -114,11 +90,6 @@ impl<'a> Common<'a> {
     #[inline(always)]
     fn word<const AT: usize>(&self) -> u16 {
         u16::from_be_bytes(*self.bytes::<AT, 2>())
-    }
-
-    #[inline(always)]
-    fn dword<const AT: usize>(&self) -> u32 {
-        u32::from_be_bytes(*self.bytes::<AT, 4>())
     }
 
     #[inline(always)]

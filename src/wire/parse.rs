@@ -93,10 +93,8 @@ pub fn parse_into(packet: &[u8], checks: Checks, out: &mut Parsed) -> Result<(),
     let Some(common) = Common::find(packet) else {
         return parse_any(packet, checks, out);
     };
-    common.verify(checks)?;
     (out.link, out.hop_limit) = common.outer();
-    common.read(out.body.segment());
-    Ok(())
+    common.read(checks, out.body.segment())
 }
 
 /// Reads a packet of any layout.
@@ -116,7 +114,8 @@ pub(super) fn parse_any(packet: &[u8], checks: Checks, out: &mut Parsed) -> Resu
     // in registers and the segment is written once, in place.
     let found = tcp::Found::in_datagram(&datagram, checks)?;
     out.hop_limit = datagram.hop_limit;
-    found.read(&datagram, out.body.segment());
+    let (ends, start) = ((datagram.src, datagram.dst), datagram.payload_start + found.len());
+    found.read(ends, datagram.ecn, start, out.body.segment());
     Ok(())
 }
 

@@ -12,7 +12,7 @@ pub use accecn::{AccEcn, AccEcnOrder};
 pub use flags::Flags;
 pub(crate) use headers::COMMON_HEADERS;
 pub use headers::{Headers, MAX_HEADERS};
-pub(super) use options::ALIGNED_TIMESTAMPS;
+pub(super) use options::{ALIGNED_TIMESTAMPS, TIMESTAMPS_LEN};
 pub use options::{MAX_OPTIONS, Options, Timestamps};
 pub use sack::{MAX_SACK_BLOCKS, SackBlocks};
 pub(super) use segment::Found;

@@ -27,7 +27,7 @@ mod kind {
 /// keeps the values aligned and that everyone sends.
 pub(in crate::wire) const ALIGNED_TIMESTAMPS: [u8; 4] =
     [kind::NOP, kind::NOP, kind::TIMESTAMPS, 10];
-pub(super) const TIMESTAMPS_LEN: usize = 12;
+pub(in crate::wire) const TIMESTAMPS_LEN: usize = 12;
 
 /// The options of one segment that this stack knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Options {
     /// Becomes [`Options::timestamps`], or [`Options::NONE`], where it is: only what says that
     /// there is nothing else is written.
     #[inline(always)]
-    pub(in crate::wire) fn become_plain(&mut self, timestamps: Option<Timestamps>) {
+    pub(super) fn become_plain(&mut self, timestamps: Option<Timestamps>) {
         let Options { mss, window_scale, user_timeout, accecn, .. } = self;
         (*mss, *window_scale, *user_timeout, *accecn) = (None, None, None, None);
         (self.sack_permitted, self.malformed) = (false, false);

@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::{Flags, HEADER_LEN, Options};
 use crate::wire::addr::Addr;
-use crate::wire::checksum::sum;
+use crate::wire::checksum::{Sum, sum};
 use crate::wire::ip::Datagram;
 use crate::wire::parse::Checks;
 use crate::wire::reject::Reject;
@@ -108,6 +108,7 @@ impl Header {
 }
 
 /// A segment found to be sound: where its parts are.
+#[derive(Clone, Copy)]
 pub(in crate::wire) struct Found<'a> {
     header: &'a Header,
     options: &'a [u8],
@@ -125,19 +126,66 @@ impl<'a> Found<'a> {
         let (header, rest) = Header::ref_from_prefix(bytes).map_err(|_| Reject::TooShort)?;
         let options_len = header.len().checked_sub(HEADER_LEN).ok_or(Reject::BadTcpHeader)?;
         let (options, payload) = rest.split_at_checked(options_len).ok_or(Reject::BadTcpHeader)?;
-        if checks.verify && !is_whole(datagram, header.checksum.get(), checks.accept_partial) {
-            return Err(Reject::BadTcpChecksum);
-        }
-        Ok(Found { header, options, payload_len: payload.len() as u16 })
+        let found = Found { header, options, payload_len: payload.len() as u16 };
+        found.verify(checks, datagram.pseudo_header(), || sum(bytes))?;
+        Ok(found)
     }
 
-    /// Reads it into `segment`. Field by field: what is put together elsewhere and copied is read
-    /// in longer words than it was just written in, which has to wait for the writes.
+    /// Bytes of header and options.
     #[inline(always)]
-    pub(in crate::wire) fn read(&self, datagram: &Datagram<'_>, segment: &mut Segment) {
+    pub(in crate::wire) fn len(&self) -> u16 {
+        (HEADER_LEN + self.options.len()) as u16
+    }
+
+    /// The same, where the parts are known.
+    #[inline(always)]
+    pub(in crate::wire) fn of_parts(
+        header: &'a [u8; HEADER_LEN],
+        options: &'a [u8],
+        payload_len: usize,
+    ) -> Found<'a> {
+        let header = Header::ref_from_bytes(header).expect("as long as a header");
+        Found { header, options, payload_len: payload_len as u16 }
+    }
+
+    /// Verifies the checksum, given the sum of the pseudo-header and how to get that of the rest.
+    ///
+    /// # Errors
+    /// It is neither right, nor only begun where that is accepted.
+    #[inline(always)]
+    pub(in crate::wire) fn verify(
+        &self,
+        checks: Checks,
+        pseudo: Sum,
+        rest: impl FnOnce() -> Sum,
+    ) -> Result<(), Reject> {
+        match !checks.verify || self.is_whole(checks.accept_partial, pseudo, rest) {
+            true => Ok(()),
+            false => Err(Reject::BadTcpChecksum),
+        }
+    }
+
+    /// Whether the checksum is right, or only begun where that is accepted.
+    #[inline(always)]
+    fn is_whole(&self, accept_partial: bool, pseudo: Sum, rest: impl FnOnce() -> Sum) -> bool {
+        // First the cheap one: where checksums come unfinished, nearly all do.
+        let field = self.header.checksum.get();
+        accept_partial && field == pseudo.fold() || pseudo.combine(rest()).is_whole()
+    }
+
+    /// Reads it into `segment`, and with it what else is known of it. Field by field: what is put
+    /// together elsewhere and copied is read in longer words than it was just written in, and waits
+    /// for the writes.
+    #[inline(always)]
+    pub(in crate::wire) fn read(
+        &self,
+        (src, dst): (Addr, Addr),
+        ecn: u8,
+        payload_start: u16,
+        segment: &mut Segment,
+    ) {
         let header = self.header;
-        segment.src = datagram.src;
-        segment.dst = datagram.dst;
+        (segment.src, segment.dst) = (src, dst);
         segment.src_port = header.src_port.get();
         segment.dst_port = header.dst_port.get();
         segment.seq = Seq(header.seq.get());
@@ -145,20 +193,12 @@ impl<'a> Found<'a> {
         segment.flags = Flags::from_bits_truncate(header.offset_flags.get());
         segment.window = header.window.get();
         segment.urgent = header.urgent.get();
-        segment.payload_start = datagram.payload_start + header.len() as u16;
+        segment.payload_start = payload_start;
         segment.payload_len = self.payload_len;
-        segment.ecn = datagram.ecn;
+        segment.ecn = ecn;
         match Options::parse_aligned(self.options) {
             Some(timestamps) => segment.options.become_plain(timestamps),
             None => segment.options.read_any(self.options),
         }
     }
-}
-
-/// Whether the checksum is right, or only begun where that is accepted.
-#[inline(always)]
-fn is_whole(datagram: &Datagram<'_>, field: u16, accept_partial: bool) -> bool {
-    let pseudo = datagram.pseudo_header();
-    // First the cheap one: where checksums come unfinished, nearly all do.
-    (accept_partial && field == pseudo.fold()) || pseudo.combine(sum(datagram.payload)).is_whole()
 }
